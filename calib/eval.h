@@ -1,0 +1,102 @@
+/*
+ * How well a model predicts a text, and how far its predictions are from another model's.
+ *
+ * Two ways to cut a text into windows, both of them of one length, each run on its own from
+ * position 0:
+ *
+ *   full      [BOS] + length - 1 tokens of the text, one stretch after the other; every prediction
+ *             inside of a window is scored. Without a BOS: length tokens.
+ *   halves    as llama-perplexity does: the text, with its BOS, cut every `length` tokens, the
+ * first token of each window replaced by BOS; positions length/2 .. length - 2 are scored.
+ *
+ * Losses are natural logarithms of a softmax over the whole vocabulary, in double over f32 logits.
+ */
+#ifndef QC_CALIB_EVAL_H
+#define QC_CALIB_EVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "calib/forward.h"
+
+struct qc_windows {
+	uint32_t *ids; /* [n, length]; malloc */
+	size_t n, length;
+	size_t first; /* position of the first prediction that is scored */
+};
+void qc_windows_clear(struct qc_windows *windows);
+
+/* Which token goes before each window. */
+struct qc_bos {
+	bool has;
+	uint32_t id;
+};
+
+/* Cut `n` tokens of a text into at most `most` windows (0: all). The tokens are without BOS for
+ * `full`; for `halves` with BOS in front where the model wants one. QC_BAD_INPUT when not even one
+ * window is full; QC_USAGE for a length below 2 (full) or 4 (halves). */
+QC_MUST_CHECK
+enum qc_status qc_windows_full(struct qc_windows *windows, const uint32_t *tokens, size_t n,
+			       struct qc_bos bos, size_t length, size_t most, struct qc_err *err);
+QC_MUST_CHECK
+enum qc_status qc_windows_halves(struct qc_windows *windows, const uint32_t *tokens, size_t n,
+				 struct qc_bos bos, size_t length, size_t most, struct qc_err *err);
+
+struct qc_eval_options {
+	size_t batch; /* windows that go through the model together; 0: by memory, see below */
+	/* Memory for one batch, both models together, where it can be kept; 0: 1 GiB. */
+	uint64_t memory;
+	double *per_window; /* mean loss of each window; NULL */
+	/* After each batch. NULL. */
+	void (*progress)(void *user, size_t windows_done, size_t n_windows);
+	void *user;
+};
+
+/* A mean over scored tokens with the standard error of it. */
+struct qc_estimate {
+	double value, error;
+};
+
+struct qc_eval {
+	size_t tokens; /* scored */
+	struct qc_estimate nll, ppl;
+};
+
+/* QC_BAD_INPUT also when a logit is NaN. */
+QC_MUST_CHECK
+enum qc_status qc_eval_windows(struct qc_forward *model, const struct qc_windows *windows,
+			       const struct qc_eval_options *options, struct qc_eval *out,
+			       struct qc_err *err);
+
+/* Percentiles that are reported, from the largest down. */
+#define QC_KLD_PERCENTILES 11
+#define QC_DP_PERCENTILES  13
+extern const double qc_kld_percentiles[QC_KLD_PERCENTILES];
+extern const double qc_dp_percentiles[QC_DP_PERCENTILES];
+
+/* A model against a reference on the same windows; names and definitions are those of
+ * llama-perplexity --kl-divergence. Probabilities of the text's tokens as fractions. */
+struct qc_comparison {
+	size_t tokens;
+	struct qc_eval model, reference;
+	double correlation;				 /* of both models' losses */
+	struct qc_estimate log_ratio, ratio, difference; /* of perplexities */
+	struct qc_estimate kld;		   /* sum over the vocabulary of p_ref ln(p_ref / p) */
+	double kld_at[QC_KLD_PERCENTILES]; /* 100 %: maximum, 0 %: minimum */
+	struct qc_estimate dp;		   /* p - p_ref of the text's token */
+	double dp_at[QC_DP_PERCENTILES];
+	struct qc_estimate dp_rms;
+	struct qc_estimate same_top; /* both have the same most probable token */
+};
+
+/* Run both in step. QC_USAGE when their vocabularies differ. */
+QC_MUST_CHECK
+enum qc_status qc_eval_against(struct qc_forward *model, struct qc_forward *reference,
+			       const struct qc_windows *windows,
+			       const struct qc_eval_options *options, struct qc_comparison *out,
+			       struct qc_err *err);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * The forward pass: token ids to logits, in f32, from any model that has a graph.
+ *
+ * Memory is bounded by going through the model block by block: the weights of one half of a block
+ * (of one expert) are decoded at a time and used for all windows, whose activations are carried
+ * from block to block. So each weight is decoded once for all windows of a call, and logits, which
+ * would be much larger than anything else, are made for as many rows as the caller asks for.
+ */
+#ifndef QC_CALIB_FORWARD_H
+#define QC_CALIB_FORWARD_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "calib/graph.h"
+
+struct qc_forward;
+
+/* Zeroed is fine. */
+struct qc_forward_options {
+	int threads;		 /* 0: one per processor */
+	enum qc_yarn_range yarn; /* see graph.h */
+	/* Set to nonzero to stop with QC_INTERRUPTED; NULL. */
+	const volatile sig_atomic_t *stop;
+	/* What goes into every matrix product: `rows` rows of weight->in columns for matrix `index`
+	 * (an expert) of the weight. Called from one thread, in the order of rows. NULL. */
+	enum qc_status (*input)(void *user, const struct qc_weight *weight, uint64_t index,
+				const float *x, size_t rows, struct qc_err *err);
+	void *user;
+};
+
+/* `model` is brought into GGUF's layout, must outlive the result and may serve only one at a time.
+ * Errors as qc_graph_bind(). */
+QC_MUST_CHECK
+enum qc_status qc_forward_open(struct qc_forward **out, struct qc_model *model,
+			       const struct qc_forward_options *options, struct qc_err *err);
+void qc_forward_close(struct qc_forward *forward); /* NULL is allowed */
+
+const struct qc_graph *qc_forward_graph(const struct qc_forward *forward);
+int qc_forward_threads(const struct qc_forward *forward);
+
+/* Memory that a call with so many windows takes, beside the model: states, work space and the
+ * largest group of decoded weights. UINT64_MAX when it is beyond counting. */
+uint64_t qc_forward_bytes(const struct qc_forward *forward, size_t n_windows, size_t length);
+
+/* Run `n_windows` windows of `length` >= 1 ids each through all blocks; none sees another. Their
+ * states stay until the next call. QC_BAD_INPUT: an id is no token, or an activation is NaN or
+ * infinite (the block is named); QC_NO_MEMORY, QC_INTERRUPTED, errors of reading. */
+QC_MUST_CHECK
+enum qc_status qc_forward_windows(struct qc_forward *forward, const uint32_t *ids, size_t n_windows,
+				  size_t length, struct qc_err *err);
+
+/* Logits of rows [row, row + n) of the last call (row = window * length + position), n * vocab
+ * floats, soft-capped where the model says so. */
+QC_MUST_CHECK
+enum qc_status qc_forward_logits(struct qc_forward *forward, size_t row, size_t n, float *logits,
+				 struct qc_err *err);
+
+/* Called with `n` rows of logits at a time, in order; they are gone afterwards. */
+typedef enum qc_status qc_logits_fn(void *user, size_t row, size_t n, const float *logits,
+				    struct qc_err *err);
+
+/* Both of the above: all windows, and all their logits to `take`. */
+QC_MUST_CHECK
+enum qc_status qc_forward_run(struct qc_forward *forward, const uint32_t *ids, size_t n_windows,
+			      size_t length, qc_logits_fn *take, void *user, struct qc_err *err);
+
+/* Rows of logits that fit into a buffer worth having: at least 1, at most `rows`. */
+size_t qc_forward_logit_rows(const struct qc_forward *forward, size_t rows);
+
+#endif

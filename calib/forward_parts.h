@@ -1,0 +1,91 @@
+/* What the files of the forward pass share: forward.c (states), embed_tokens.c, block.c (one
+ * block), experts.c, head.c (logits), loaded.c (decoded weights). */
+#ifndef QC_CALIB_FORWARD_PARTS_H
+#define QC_CALIB_FORWARD_PARTS_H
+
+#include "calib/forward.h"
+
+struct qc_forward {
+	struct qc_graph graph;
+	struct qc_forward_options options;
+	int threads;
+	size_t n_windows, length, rows; /* of the states; rows = n_windows * length */
+	size_t chunk;			/* windows that go through a half of a block at a time */
+	float *x;			/* [rows, width] the residual stream; in the end, normed */
+	float *ple; /* [n_blocks, rows, ple_width] embeddings of the blocks' own */
+	float *cosines[QC_ROPES], *sines[QC_ROPES];
+	float *work;		       /* for one chunk */
+	float *attention_work;	       /* for all threads */
+	float *expert_in, *expert_out; /* [rows, width] */
+	uint32_t *chosen;	       /* [rows, n_used] experts of every row, their weights */
+	float *chosen_weights;
+	uint32_t *by_expert;	  /* places in `chosen`, in the order of experts */
+	size_t *expert_starts;	  /* n_experts + 1 places in `by_expert` */
+	float **kept_k, **kept_v; /* n_blocks: what later blocks use; NULL */
+	float *head;		  /* the decoded output head, where it is small enough to stay */
+};
+
+/* A decoded weight. */
+struct qc_matrix {
+	const struct qc_weight *weight; /* NULL: not there */
+	uint64_t index;
+	float *w, *bias; /* bias NULL: none */
+	float scale;
+};
+
+/* forward.c: room for rows * a * b floats (malloc), at least one; NULL when memory is out. */
+float *qc_floats(uint64_t rows, uint64_t a, uint64_t b);
+
+/* embed_tokens.c: f->x and f->ple from the ids of all rows. */
+QC_MUST_CHECK
+enum qc_status qc_embed(struct qc_forward *f, const uint32_t *ids, struct qc_err *err);
+
+/* head.c: bytes that making logits takes: the decoded head, or the part of it that is decoded at a
+ * time, and the logits. */
+uint64_t qc_head_bytes(const struct qc_forward *f, size_t rows);
+
+/* loaded.c: decode matrix `index` of a weight with its bias and scale. Cleared on failure. */
+QC_MUST_CHECK
+enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight *weight,
+			      uint64_t index, struct qc_matrix *matrix, struct qc_err *err);
+void qc_matrix_clear(struct qc_matrix *matrix);
+
+/* loaded.c: y[rows, n] = x times rows [first, first + n) of the matrix, scaled, with bias. The
+ * caller of option `input` sees x when first is 0. */
+QC_MUST_CHECK
+enum qc_status qc_matrix_apply_rows(const struct qc_forward *f, const struct qc_matrix *matrix,
+				    uint64_t first, uint64_t n, const float *x, size_t rows,
+				    float *y, struct qc_err *err);
+QC_MUST_CHECK
+enum qc_status qc_matrix_apply(const struct qc_forward *f, const struct qc_matrix *matrix,
+			       const float *x, size_t rows, float *y, struct qc_err *err);
+
+/* loaded.c: y = the norm of x by a loaded vector; x itself when the vector is not there. y may be
+ * x. Rows have as many columns as the vector, `n` without one. */
+void qc_matrix_norm(const struct qc_forward *f, const struct qc_matrix *vector, const float *x,
+		    size_t rows, size_t n, float *y);
+
+/* The weights of one half of a block. Zeroed is empty. */
+struct qc_loaded {
+	struct qc_matrix slots[QC_SLOTS];
+};
+/* Load those of `slots` (ended by QC_SLOTS) that the block has: matrix 0 of each. */
+QC_MUST_CHECK
+enum qc_status qc_loaded_read(const struct qc_forward *f, const struct qc_graph_block *block,
+			      const enum qc_slot *slots, struct qc_loaded *loaded,
+			      struct qc_err *err);
+void qc_loaded_clear(struct qc_loaded *loaded);
+
+/* block.c: all windows through block `i`. */
+QC_MUST_CHECK
+enum qc_status qc_block_run(struct qc_forward *f, uint32_t i, struct qc_err *err);
+/* Floats of work space that a row takes in a block. */
+uint64_t qc_block_work(const struct qc_graph *graph, uint32_t i);
+
+/* experts.c: expert_out = what the experts make of x, all rows. */
+QC_MUST_CHECK
+enum qc_status qc_experts_run(struct qc_forward *f, const struct qc_graph_block *block,
+			      struct qc_err *err);
+uint64_t qc_experts_work(const struct qc_graph *graph, const struct qc_graph_block *block);
+
+#endif

@@ -1,0 +1,144 @@
+/* The output head: states to logits, a few rows at a time. */
+#include "calib/forward_parts.h"
+
+#include <stdlib.h>
+
+#include "calib/linalg.h"
+
+enum {
+	HEAD_STAYS = 256 << 20,	 /* bytes of a decoded head that is kept */
+	HEAD_PART = 64 << 20,	 /* bytes of a larger one that are decoded at a time */
+	LOGITS_BYTES = 64 << 20, /* of logits made at a time */
+};
+
+/* Rows of the head that are decoded at a time: all, when it stays. */
+static uint64_t head_part(const struct qc_graph *g)
+{
+	const uint64_t row_bytes = (uint64_t)g->width * sizeof(float);
+
+	if (row_bytes * g->vocab <= HEAD_STAYS || g->head.tensor->source->cols != g->width)
+		return g->vocab;
+	return row_bytes < HEAD_PART ? HEAD_PART / row_bytes : 1;
+}
+
+/* logits[n, vocab] of the columns that the decoded rows [first, first + part) of the head make. */
+static void head_product(const struct qc_forward *f, const float *head, const float *x, size_t n,
+			 uint64_t first, uint64_t part, float *logits)
+{
+	qc_matmul(n, f->graph.width, part, x, head, logits + first, f->graph.vocab, f->threads);
+}
+
+/* A head too large to stay: part by part. */
+static enum qc_status head_in_parts(struct qc_forward *f, const float *x, size_t n, float *logits,
+				    struct qc_err *err)
+{
+	const struct qc_graph *g = &f->graph;
+	const uint64_t part = head_part(g);
+	float *head = qc_floats(part, g->width, 1);
+	enum qc_status s = head ? QC_OK : qc_no_memory(err);
+
+	for (uint64_t at = 0; !s && at < g->vocab; at += part) {
+		const uint64_t m = g->vocab - at < part ? g->vocab - at : part;
+
+		s = qc_tensor_read(g->head.tensor, at, m, head, f->threads, err);
+		if (!s)
+			head_product(f, head, x, n, at, m, logits);
+	}
+	free(head);
+	return s;
+}
+
+/* The scale and bias of the head. */
+static enum qc_status finish_head(struct qc_forward *f, size_t n, float *logits, struct qc_err *err)
+{
+	const struct qc_graph *g = &f->graph;
+	float scale = 1, *bias;
+	enum qc_status s = QC_OK;
+
+	if (g->head.scale)
+		s = qc_tensor_read(g->head.scale, 0, g->head.scale->source->rows, &scale, 1, err);
+	if (!s && scale != 1)
+		qc_scale(logits, n * g->vocab, scale, f->threads);
+	if (s || !g->head.bias)
+		return s;
+	bias = qc_floats(g->vocab, 1, 1);
+	if (!bias)
+		return qc_no_memory(err);
+	s = qc_tensor_read(g->head.bias, 0, g->head.bias->source->rows, bias, 1, err);
+	if (!s)
+		qc_add_bias(logits, n, g->vocab, bias, f->threads);
+	free(bias);
+	return s;
+}
+
+enum qc_status qc_forward_logits(struct qc_forward *f, size_t row, size_t n, float *logits,
+				 struct qc_err *err)
+{
+	const struct qc_graph *g = &f->graph;
+	const float *x;
+	const bool stays = head_part(g) == g->vocab;
+	enum qc_status s = QC_OK;
+
+	if (row > f->rows || n > f->rows - row)
+		return qc_fail(err, QC_USAGE, "rows %zu to %zu of %zu", row, row + n, f->rows);
+	x = f->x + row * g->width;
+	if (f->options.input)
+		s = f->options.input(f->options.user, &g->head, 0, x, n, err);
+	if (!s && stays && !f->head) {
+		f->head = qc_floats(g->vocab, g->width, 1);
+		s = f->head ? qc_weight_read(&g->head, 0, f->head, f->threads, err)
+			    : qc_no_memory(err);
+		if (s) {
+			free(f->head);
+			f->head = NULL;
+		}
+	}
+	if (!s && stays)
+		head_product(f, f->head, x, n, 0, g->vocab, logits);
+	else if (!s)
+		s = head_in_parts(f, x, n, logits, err);
+	if (!s)
+		s = finish_head(f, n, logits, err);
+	if (!s && g->softcap > 0)
+		qc_softcap(logits, n * g->vocab, g->softcap, f->threads);
+	return s;
+}
+
+uint64_t qc_head_bytes(const struct qc_forward *f, size_t rows)
+{
+	return (head_part(&f->graph) * f->graph.width +
+		(uint64_t)f->graph.vocab * qc_forward_logit_rows(f, rows)) *
+	       sizeof(float);
+}
+
+size_t qc_forward_logit_rows(const struct qc_forward *f, size_t rows)
+{
+	const size_t n = LOGITS_BYTES / sizeof(float) / f->graph.vocab;
+
+	return n < 1 ? 1 : n < rows ? n : rows;
+}
+
+enum qc_status qc_forward_run(struct qc_forward *f, const uint32_t *ids, size_t n_windows,
+			      size_t length, qc_logits_fn *take, void *user, struct qc_err *err)
+{
+	enum qc_status s = qc_forward_windows(f, ids, n_windows, length, err);
+	const size_t rows = n_windows * length;
+	size_t step;
+	float *logits;
+
+	if (s)
+		return s;
+	step = qc_forward_logit_rows(f, rows);
+	logits = qc_floats(step, f->graph.vocab, 1);
+	if (!logits)
+		return qc_no_memory(err);
+	for (size_t row = 0; !s && row < rows; row += step) {
+		const size_t n = rows - row < step ? rows - row : step;
+
+		s = qc_forward_logits(f, row, n, logits, err);
+		if (!s)
+			s = take(user, row, n, logits, err);
+	}
+	free(logits);
+	return s;
+}

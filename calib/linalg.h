@@ -1,0 +1,26 @@
+/* Matrix products in f32. The one place that knows the BLAS behind them (OpenBLAS through CBLAS).
+ */
+#ifndef QC_CALIB_LINALG_H
+#define QC_CALIB_LINALG_H
+
+#include <stddef.h>
+
+/* Make every BLAS call run on the thread that makes it: the threads are ours (OpenMP), and sums
+ * then do not depend on their number. Process-wide; calling it again does nothing more. */
+void qc_linalg_start(void);
+
+/* c[m, n] = alpha a[m, k] b[n, k]' + beta c. Matrices are row-major; ld* is the distance between
+ * two rows. Sizes below 2^31. */
+void qc_gemm_nt(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+		const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+/* c[m, n] = alpha a[m, k] b[k, n] + beta c. */
+void qc_gemm_nn(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+		const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+/* y[rows, out] = x[rows, in] w[out, in]', x and w without gaps, in tiles on `threads` threads. The
+ * tiles do not depend on the number of threads, so neither does the result. */
+void qc_matmul(size_t rows, size_t in, size_t out, const float *x, const float *w, float *y,
+	       size_t ldy, int threads);
+
+#endif

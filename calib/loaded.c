@@ -1,0 +1,105 @@
+/* Decoded weights, and what is done with them. */
+#include "calib/forward_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "calib/linalg.h"
+
+/* Part `index` of `count` equal parts of a small tensor (a bias, scales), `n` values. */
+static enum qc_status read_part(const struct qc_tensor *tensor, uint64_t index, uint64_t count,
+				uint64_t n, float *dst, struct qc_err *err)
+{
+	const struct qc_source *source = tensor->source;
+
+	if (source->rows % count || source->rows / count * source->cols != n)
+		return qc_fail(err, QC_UNSUPPORTED, "tensor '%.160s': its rows are not whole",
+			       tensor->stored_name);
+	return qc_tensor_read(tensor, index * (source->rows / count), source->rows / count, dst, 1,
+			      err);
+}
+
+enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight *weight,
+			      uint64_t index, struct qc_matrix *matrix, struct qc_err *err)
+{
+	uint64_t bytes;
+	enum qc_status s;
+
+	*matrix = (struct qc_matrix){.weight = weight, .index = index, .scale = 1};
+	if (!qc_mul(weight->in, weight->out, &bytes) || !qc_mul(bytes, sizeof(float), &bytes) ||
+	    !(matrix->w = malloc(bytes)))
+		return qc_no_memory(err);
+	s = qc_weight_read(weight, index, matrix->w, f->threads, err);
+	if (!s && weight->bias) {
+		matrix->bias = malloc(weight->out * sizeof(float));
+		s = matrix->bias ? read_part(weight->bias, index, weight->count, weight->out,
+					     matrix->bias, err)
+				 : qc_no_memory(err);
+	}
+	if (!s && weight->scale)
+		s = read_part(weight->scale, index, weight->count, 1, &matrix->scale, err);
+	if (s)
+		qc_matrix_clear(matrix);
+	return s;
+}
+
+void qc_matrix_clear(struct qc_matrix *matrix)
+{
+	free(matrix->w);
+	free(matrix->bias);
+	memset(matrix, 0, sizeof(*matrix));
+}
+
+enum qc_status qc_matrix_apply_rows(const struct qc_forward *f, const struct qc_matrix *matrix,
+				    uint64_t first, uint64_t n, const float *x, size_t rows,
+				    float *y, struct qc_err *err)
+{
+	const uint64_t in = matrix->weight->in;
+	enum qc_status s = QC_OK;
+
+	if (f->options.input && !first)
+		s = f->options.input(f->options.user, matrix->weight, matrix->index, x, rows, err);
+	if (s)
+		return s;
+	qc_matmul(rows, in, n, x, matrix->w + first * in, y, n, f->threads);
+	if (matrix->scale != 1)
+		qc_scale(y, rows * n, matrix->scale, f->threads);
+	if (matrix->bias)
+		qc_add_bias(y, rows, n, matrix->bias + first, f->threads);
+	return QC_OK;
+}
+
+enum qc_status qc_matrix_apply(const struct qc_forward *f, const struct qc_matrix *matrix,
+			       const float *x, size_t rows, float *y, struct qc_err *err)
+{
+	return qc_matrix_apply_rows(f, matrix, 0, matrix->weight->out, x, rows, y, err);
+}
+
+void qc_matrix_norm(const struct qc_forward *f, const struct qc_matrix *vector, const float *x,
+		    size_t rows, size_t n, float *y)
+{
+	if (vector->weight)
+		qc_rms_norm(x, rows, n, vector->w, f->graph.eps, y, f->threads);
+	else if (x != y)
+		memcpy(y, x, rows * n * sizeof(*y));
+}
+
+enum qc_status qc_loaded_read(const struct qc_forward *f, const struct qc_graph_block *block,
+			      const enum qc_slot *slots, struct qc_loaded *loaded,
+			      struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (; !s && *slots != QC_SLOTS; slots++)
+		if (block->slots[*slots].tensor)
+			s = qc_matrix_load(f, &block->slots[*slots], 0, &loaded->slots[*slots],
+					   err);
+	return s;
+}
+
+void qc_loaded_clear(struct qc_loaded *loaded)
+{
+	for (int i = 0; i < QC_SLOTS; i++)
+		qc_matrix_clear(&loaded->slots[i]);
+}

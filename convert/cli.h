@@ -1,0 +1,102 @@
+/* What the program's commands share: option tables, messages, numbers for people. The only code
+ * that prints. */
+#ifndef QC_CONVERT_CLI_H
+#define QC_CONVERT_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "convert/qconv.h"
+
+/* What a repeatable option was given, in order. */
+struct cli_list {
+	const char **items;
+	size_t n;
+};
+
+/* Everything that options and operands can set. */
+struct cli_args {
+	const char *operands[2];
+	int n_operands;
+	struct qconv_options options;
+	struct cli_list rules, loras, skips; /* storage of the options' lists */
+	bool dry_run, json, quiet, gguf_hash, no_lint, help;
+	const char *against, *text;
+	uint64_t ctx, windows; /* 0: not given */
+	bool full;
+	double tolerance; /* < 0: not given */
+};
+
+enum cli_kind { CLI_FLAG, CLI_STRING, CLI_LIST, CLI_INT, CLI_SIZE, CLI_NUMBER };
+
+/* One row of an option table: the same row parses the option and prints its help. */
+struct cli_option {
+	const char *name; /* without "--"; NULL ends the table */
+	const char *arg;  /* NULL for a flag */
+	enum cli_kind kind;
+	size_t field; /* offsetof(struct cli_args, ...) */
+	const char *help;
+};
+
+struct cli_command {
+	const char *name;     /* NULL for the conversion itself */
+	const char *operands; /* "FILE|DIR" */
+	const char *about;
+	int min_operands, max_operands;
+	const struct cli_option *options;
+	int (*run)(struct cli_args *args); /* returns the exit code */
+};
+
+extern const struct cli_command cli_convert, cli_inspect, cli_verify, cli_eval, cli_hash, cli_types;
+/* All commands, the conversion first; NULL-terminated. */
+extern const struct cli_command *const cli_commands[];
+
+/* Parse argv (behind the command's name) by the command's table; on failure prints why and returns
+ * false. */
+bool cli_parse(const struct cli_command *command, int argc, char **argv, struct cli_args *args);
+void cli_args_clear(struct cli_args *args);
+
+void cli_help(const struct cli_command *command, FILE *out);
+
+/* "qconv: TEXT" on stderr; returns the exit code of err->status. */
+int cli_error(const struct qc_err *err);
+/* The same for the public API's error. */
+int cli_api_error(const struct qconv_error *error);
+/* "qconv: warning: TEXT" on stderr. */
+QC_PRINTF(1, 2) void cli_warn(const char *format, ...);
+
+/* Flush stdout; a failure (closed pipe, full disk) is an error like any other. Returns `code` or 1.
+ */
+int cli_finish(int code);
+
+/* 1234567 -> "1.23 MB"; decimal units. `buf` of 16 bytes is enough; returns it. */
+const char *cli_bytes(uint64_t bytes, char *buf, size_t size);
+
+/* Print text from a file: control characters and bytes that are not UTF-8 become '?'. */
+void cli_print_text(FILE *out, const char *text, size_t len);
+
+/* One member of a JSON object on stdout, with `before` (a comma, a brace) in front; a NULL text is
+ * null. */
+void cli_json_field(const char *before, const char *key, const char *text);
+
+/* cmd_progress.c: the progress callback; `user` is a struct cli_progress. One updating line on a
+ * terminal, else a plain line about every ten percent. */
+struct cli_progress {
+	bool terminal, quiet;
+	bool line_open;
+	double started, last_shown;
+	const char *phase;
+	unsigned last_tenth;
+};
+void cli_progress_start(struct cli_progress *progress, bool quiet);
+void cli_progress_show(const struct qconv_progress *state, void *user);
+void cli_progress_end(struct cli_progress *progress);
+
+/* Set by SIGINT, SIGTERM and SIGHUP (main.c). */
+extern volatile sig_atomic_t cli_stop;
+
+#endif

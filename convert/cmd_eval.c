@@ -1,0 +1,218 @@
+/* qconv eval: how well a model predicts a text, and how far it is from a reference. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "calib/eval.h"
+#include "calib/text_file.h"
+#include "calib/tokenizer.h"
+#include "convert/cli.h"
+
+enum { DEFAULT_LENGTH = 512, MOST_LENGTH = 1 << 20 };
+
+/* One model at work. */
+struct subject {
+	struct qc_model model;
+	struct qc_forward *forward;
+};
+
+static enum qc_status open_subject(struct subject *subject, const char *path,
+				   const struct cli_args *args, struct qc_err *err)
+{
+	const struct qc_forward_options options = {.threads = args->options.threads,
+						   .stop = &cli_stop};
+	enum qc_status s = qc_model_open(&subject->model, path, err);
+
+	return s ? s : qc_forward_open(&subject->forward, &subject->model, &options, err);
+}
+
+static void close_subject(struct subject *subject)
+{
+	qc_forward_close(subject->forward);
+	qc_model_close(&subject->model);
+}
+
+static enum qc_status cut(const struct qc_tokenizer *tok, const char *text, size_t len,
+			  const struct cli_args *args, struct qc_windows *windows,
+			  struct qc_err *err)
+{
+	const size_t length = args->ctx ? args->ctx : DEFAULT_LENGTH;
+	struct qc_bos bos = {0};
+	struct qc_ids ids = {0};
+	enum qc_status s;
+
+	if (length > MOST_LENGTH)
+		return qc_fail(err, QC_USAGE, "--ctx %zu is above %d", length, MOST_LENGTH);
+	bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
+	s = qc_tokenizer_encode(tok, text, len, args->full ? 0 : QC_ENCODE_ADD_SPECIAL, &ids, err);
+	if (!s && args->full)
+		s = qc_windows_full(windows, ids.ids, ids.n, bos, length, args->windows, err);
+	else if (!s)
+		s = qc_windows_halves(windows, ids.ids, ids.n, bos, length, args->windows, err);
+	qc_ids_clear(&ids);
+	return s;
+}
+
+static enum qc_status make_windows(const struct subject *subject, const struct cli_args *args,
+				   struct qc_windows *windows, struct qc_err *err)
+{
+	struct qc_tokenizer *tok = NULL;
+	char *text = NULL;
+	size_t len = 0;
+	enum qc_status s = qc_text_read(args->text, &text, &len, err);
+
+	if (!s)
+		s = qc_tokenizer_open(&tok, &subject->model, err);
+	if (!s)
+		s = cut(tok, text, len, args, windows, err);
+	qc_tokenizer_close(tok);
+	free(text);
+	return s;
+}
+
+/* One updating line, on a terminal only. */
+static void show_progress(void *user, size_t done, size_t n)
+{
+	const struct cli_args *args = user;
+
+	if (!args->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\rwindow %zu of %zu%s", done, n, done == n ? "\n" : "");
+}
+
+static void print_percentiles(const char *unit, const double *percents, const double *values,
+			      size_t n, double scale, int digits)
+{
+	for (size_t i = 0; i < n; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%4.1f%%", percents[i]);
+		printf("%-7s %s: %*.*f%s\n",
+		       percents[i] == 100  ? "Maximum"
+		       : percents[i] == 50 ? "Median"
+		       : percents[i] == 0  ? "Minimum"
+					   : name,
+		       unit, digits + 4, digits, scale * values[i], scale == 100 ? "%" : "");
+	}
+}
+
+static void print_estimate(const char *name, struct qc_estimate e)
+{
+	printf("%-30s: %10.6f \u00b1 %10.6f\n", name, e.value, e.error);
+}
+
+/* The block of llama-perplexity --kl-divergence, names and order. */
+static void print_comparison(const struct qc_comparison *c)
+{
+	puts("====== Perplexity statistics ======");
+	print_estimate("Mean PPL(Q)", c->model.ppl);
+	print_estimate("Mean PPL(base)", c->reference.ppl);
+	printf("Cor(ln(PPL(Q)), ln(PPL(base))): %6.2f%%\n", 100 * c->correlation);
+	print_estimate("Mean ln(PPL(Q)/PPL(base))", c->log_ratio);
+	print_estimate("Mean PPL(Q)/PPL(base)", c->ratio);
+	print_estimate("Mean PPL(Q)-PPL(base)", c->difference);
+	puts("\n====== KL divergence statistics ======");
+	printf("Mean    KLD: %10.6f \u00b1 %10.6f\n", c->kld.value, c->kld.error);
+	print_percentiles("KLD", qc_kld_percentiles, c->kld_at, QC_KLD_PERCENTILES, 1, 6);
+	puts("\n====== Token probability statistics ======");
+	printf("Mean    \u0394p: %6.3f \u00b1 %5.3f %%\n", 100 * c->dp.value, 100 * c->dp.error);
+	print_percentiles("\u0394p", qc_dp_percentiles, c->dp_at, QC_DP_PERCENTILES, 100, 3);
+	printf("RMS \u0394p    : %6.3f \u00b1 %5.3f %%\n", 100 * c->dp_rms.value,
+	       100 * c->dp_rms.error);
+	printf("Same top p: %6.3f \u00b1 %5.3f %%\n", 100 * c->same_top.value,
+	       100 * c->same_top.error);
+}
+
+static void print_json(const struct qc_eval *eval, const struct qc_comparison *c)
+{
+	printf("{\"nll\": %.9g, \"nll_error\": %.9g, \"ppl\": %.9g, \"ppl_error\": %.9g, "
+	       "\"tokens\": %zu",
+	       eval->nll.value, eval->nll.error, eval->ppl.value, eval->ppl.error, eval->tokens);
+	if (c)
+		printf(",\n \"kld\": {\"mean\": %.9g, \"error\": %.9g, \"max\": %.9g, \"p999\": "
+		       "%.9g, \"median\": %.9g},\n \"ppl_ratio\": %.9g, \"ppl_ratio_error\": "
+		       "%.9g, \"dp_mean\": %.9g, \"dp_rms\": %.9g, \"same_top\": %.9g",
+		       c->kld.value, c->kld.error, c->kld_at[0], c->kld_at[1], c->kld_at[5],
+		       c->ratio.value, c->ratio.error, c->dp.value, c->dp_rms.value,
+		       c->same_top.value);
+	puts("}");
+}
+
+static enum qc_status evaluate(struct subject *subject, struct subject *reference,
+			       struct cli_args *args, struct qc_err *err)
+{
+	const struct qc_eval_options options = {
+		.memory = args->options.mem_limit, .progress = show_progress, .user = args};
+	struct qc_windows windows = {0};
+	struct qc_comparison comparison = {0};
+	struct qc_eval eval = {0};
+	enum qc_status s = make_windows(subject, args, &windows, err);
+
+	if (!s && args->against)
+		s = qc_eval_against(subject->forward, reference->forward, &windows, &options,
+				    &comparison, err);
+	else if (!s)
+		s = qc_eval_windows(subject->forward, &windows, &options, &eval, err);
+	if (!s && args->against)
+		eval = comparison.model;
+	if (!s && args->json)
+		print_json(&eval, args->against ? &comparison : NULL);
+	else if (!s && args->against)
+		print_comparison(&comparison);
+	else if (!s)
+		printf("%zu windows of %zu, %zu tokens scored\nnll %.6f +/- %.6f\n"
+		       "Final estimate: PPL = %.4f +/- %.5f\n",
+		       windows.n, windows.length, eval.tokens, eval.nll.value, eval.nll.error,
+		       eval.ppl.value, eval.ppl.error);
+	qc_windows_clear(&windows);
+	return s;
+}
+
+static int run_eval(struct cli_args *args)
+{
+	struct subject subject = {0}, reference = {0};
+	struct qc_err err = {0};
+	enum qc_status s;
+
+	if (!args->text) {
+		fputs("qconv: eval needs a text: --text FILE\n", stderr);
+		return QCONV_USAGE;
+	}
+	s = open_subject(&subject, args->operands[0], args, &err);
+	if (!s && args->against)
+		s = open_subject(&reference, args->against, args, &err);
+	if (!s)
+		s = evaluate(&subject, &reference, args, &err);
+	close_subject(&subject);
+	close_subject(&reference);
+	return s ? cli_error(&err) : QCONV_DONE;
+}
+
+static const struct cli_option eval_options[] = {
+	{"text", "FILE", CLI_STRING, offsetof(struct cli_args, text),
+	 "the text to predict, plain or .gz"},
+	{"against", "IN", CLI_STRING, offsetof(struct cli_args, against),
+	 "a reference: print how far the predictions are from its"},
+	{"ctx", "N", CLI_SIZE, offsetof(struct cli_args, ctx), "tokens in a window (default: 512)"},
+	{"windows", "N", CLI_SIZE, offsetof(struct cli_args, windows),
+	 "use the first N windows (default: all)"},
+	{"full", NULL, CLI_FLAG, offsetof(struct cli_args, full),
+	 "score every prediction; without it the second half of each window, as llama-perplexity"},
+	{"json", NULL, CLI_FLAG, offsetof(struct cli_args, json),
+	 "the numbers as JSON on standard output"},
+	{"mem-limit", "BYTES", CLI_SIZE, offsetof(struct cli_args, options.mem_limit),
+	 "memory for activations and decoded weights; fewer windows at a time (default: 1G)"},
+	{"threads", "N", CLI_INT, offsetof(struct cli_args, options.threads),
+	 "threads to use (default: one per processor)"},
+	{"quiet", NULL, CLI_FLAG, offsetof(struct cli_args, quiet), "no progress"},
+	{0},
+};
+
+const struct cli_command cli_eval = {
+	.name = "eval",
+	.operands = "MODEL",
+	.about = "run a model on a text: perplexity, and divergence from a reference",
+	.min_operands = 1,
+	.max_operands = 1,
+	.options = eval_options,
+	.run = run_eval,
+};

@@ -1,0 +1,19 @@
+/* What must hold of an output's name before anything is written; the first half of the writer. */
+#ifndef QC_CONVERT_OUTPUT_CHECKS_H
+#define QC_CONVERT_OUTPUT_CHECKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "formats/model.h"
+
+/* All of qc_writer_precheck()'s checks. On success *dir_fd is the open folder that `path` lies in,
+ * on failure -1. */
+QC_MUST_CHECK
+enum qc_status qc_output_open_folder(const char *path, const struct qc_model *model,
+				     uint64_t total_bytes, bool force, int *dir_fd,
+				     struct qc_err *err);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * Packings: ways to store one weight in several tensors (codes, scales, tables), as bitsandbytes,
+ * ModelOpt, compressed-tensors and gpt-oss do. The inverse of formats/enc_*.c; one file per family
+ * (convert/target_*.c), one const struct per packing, one line in convert/packings.c.
+ *
+ * A step that is packed is cut into units: rows, or runs of elements where blocks cross the ends of
+ * rows. Every unit makes a fixed number of bytes of every piece that is not constant.
+ */
+#ifndef QC_CONVERT_PACKING_H
+#define QC_CONVERT_PACKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "convert/qconv.h"
+#include "formats/model.h"
+#include "quant/fast.h"
+#include "quant/qtype.h"
+
+/* Pieces of one step at most. */
+enum { QC_MAX_PIECES = 8 };
+
+struct qc_plan;
+struct qc_step;
+
+/* One stored tensor of a step. */
+struct qc_piece {
+	const char *name;
+	const struct qc_qtype *type;
+	uint32_t n_dims;
+	const uint64_t *dims; /* GGUF order */
+	uint64_t bytes;
+	uint64_t unit_bytes; /* that one unit makes (the last one may make fewer); 0: constant */
+	const uint8_t *constant; /* all of it, known before the step is encoded; NULL */
+	size_t number;		 /* among all pieces of the plan */
+	uint32_t file;		 /* of the output, and where in it */
+	uint64_t offset;
+};
+
+/* Some units on their way into the pieces. */
+struct qc_pack_range {
+	const struct qc_step *step;
+	const float *x; /* their values, all finite; NULL for repack() */
+	const uint8_t
+		*raw; /* their blocks of step->from, when units are rows and step->raw; NULL */
+	uint64_t unit, n_units, n_elems;
+	enum qc_isa isa;
+	uint8_t *const *out; /* for each piece where these units' bytes go */
+};
+
+struct qc_packing {
+	const char *name;   /* "nf4": what --q takes */
+	const char *layout; /* what --layout takes; NULL: there is only one */
+	/* A step whose source rows are blocks of this type may be moved (step->copy), not encoded;
+	 * NULL. */
+	const struct qc_qtype *type;
+	const struct qc_packing *experts; /* packs experts that are one tensor; NULL: this does */
+	bool experts_only;		  /* only experts that are one tensor are packed */
+	bool has_blocksize;		  /* --blocksize and --double-quant are its */
+	const char *about;		  /* one line for help */
+	/* Why the tensor cannot be packed ("90 columns are not whole groups of 16", in the model's
+	 * arena or a literal); NULL when it can. */
+	const char *(*unfit)(struct qc_model *model, const struct qc_tensor *tensor);
+	/* Fill the step's pieces, units and state (step->packed). */
+	enum qc_status (*plan)(struct qc_plan *plan, struct qc_step *step,
+			       const struct qconv_options *options, struct qc_err *err);
+	/* Called for every step when all are planned: what they must agree on (step->copy, the
+	 * number of pieces). NULL: nothing. */
+	enum qc_status (*agree)(struct qc_plan *plan, struct qc_step *step, struct qc_err *err);
+	/* What must be known of all values before the first is encoded: measure() makes
+	 * step->measured_bytes per unit, take() gets them in order (one thread at a time), settle()
+	 * completes the pieces after the last. NULL: nothing. */
+	void (*measure)(const struct qc_pack_range *range, uint8_t *measured);
+	void (*take)(const struct qc_step *step, const uint8_t *measured, uint64_t n_units);
+	enum qc_status (*settle)(struct qc_plan *plan, struct qc_step *step, struct qc_err *err);
+	/* Cannot fail. */
+	void (*encode)(const struct qc_pack_range *range);
+	void (*repack)(const struct qc_pack_range *range);
+	/* quantization_config, JSON with two spaces an indent, as it stands in config.json. */
+	void (*config)(FILE *out, const struct qc_plan *plan);
+	/* A further file in the directory; NULL name: none. */
+	const char *extra_name;
+	void (*extra)(FILE *out, const struct qc_plan *plan);
+};
+
+/* NULL-terminated (packings.c). */
+extern const struct qc_packing *const qc_packings[];
+
+/* By name and layout, case-insensitive; a NULL layout means the first of the name. NULL when there
+ * is none. */
+const struct qc_packing *qc_packing_find(const char *name, const char *layout);
+
+#endif

@@ -1,0 +1,117 @@
+/* The plan: everything a conversion will do, known before any tensor data is read or any file is
+ * made. */
+#ifndef QC_CONVERT_PLAN_H
+#define QC_CONVERT_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/error.h"
+#include "base/strmap.h"
+#include "convert/packing.h"
+#include "convert/qconv.h"
+#include "formats/format.h"
+#include "formats/model.h"
+#include "quant/fast.h"
+#include "quant/lattice.h"
+
+/* One tensor of the model, on its way into the output. */
+struct qc_step {
+	const struct qc_tensor *tensor;
+	const char *name; /* in the output */
+	const struct qc_source *source;
+	const struct qc_qtype *from;
+	const struct qc_qtype *to;	  /* NULL where no quant type stands for the packing */
+	const struct qc_packing *packing; /* NULL: one piece, rows of `to` */
+	const char *to_name;		  /* for people */
+	void *packed;			  /* the packing's own; in the plan's arena */
+	uint64_t rows, cols;		  /* of the source; rows * cols elements */
+	uint64_t bytes;			  /* of the result, all pieces */
+	struct qc_piece *pieces;
+	size_t n_pieces;
+	bool copy;   /* blocks are moved as they are: the source has raw rows of the type */
+	bool exact;  /* no value changes; where that is measured it is known from
+			qc_plan_settle() on */
+	bool raw;    /* the source is read as raw rows */
+	bool search; /* the method is search */
+	bool fallback;
+	const char *why;
+	struct qc_lattice_count *lattice; /* blocks on a lattice (quant/lattice.h), which are
+					     looked for; counted while jobs run. NULL */
+	const char *finding; /* what reading the tensor has shown, for people; NULL: nothing yet */
+	/* What ranges are cut into: rows, or with some packings runs of elements. */
+	uint64_t n_units, unit_elems;
+	size_t measured_bytes; /* per unit, of the packing's measure(); 0: there is none */
+	uint64_t range_units;  /* that one job takes; rows: a multiple of the source's row_group
+				  where that is small enough */
+	uint64_t chunk_units;  /* of a range that are floats at one time (they stay in the cache) */
+	uint64_t n_ranges;
+};
+
+struct qc_plan {
+	struct qc_arena arena;
+	struct qc_model *model;
+	const struct qc_format *target;
+	const struct qc_packing *packing; /* that --q asks for; NULL */
+	const char *recipe;		  /* as asked: "q4_k_m", "source precision" */
+	const char *method;
+	bool search; /* the method is search */
+	enum qc_isa isa;
+	unsigned threads;
+	struct qc_step *steps; /* GGUF: in the order of their offsets; Hugging Face: of modules */
+	size_t n_steps;
+	size_t *order; /* the steps' numbers in the order of their tensors in the input files */
+	struct qc_piece **placed;    /* all pieces, by file and offset */
+	size_t n_pieces, max_pieces; /* of one step */
+	struct qc_out out;
+	uint64_t shard_bytes;
+	struct qc_file *side_files; /* that are copied into a directory, open (malloc) */
+	size_t n_side_files;
+	const char **skipped; /* modules that could be packed, but are not */
+	size_t n_skipped;
+	struct qc_strmap groups; /* of qc_plan_group() -> index into group_data */
+	void **group_data;
+	size_t n_groups;
+	bool measure;	    /* some values must be known before the sizes are: qc_plan_settle() */
+	uint64_t n_weights; /* elements of all tensors */
+	uint64_t tensor_bytes; /* without header and padding */
+	uint64_t source_bytes; /* that will be read */
+	uint64_t peak_bytes; /* of memory: buffers of all threads + model + header + a constant for
+				the program itself */
+	size_t n_fallbacks;
+	/* what one range needs at most, over all steps; f32: one chunk; raw: source rows that are
+	 * not simply copied */
+	size_t range_f32_bytes, range_raw_bytes, range_out_bytes, range_scratch_bytes;
+	unsigned n_slots; /* ranges in flight (jobs.c): finished ones wait in a slot to be hashed
+			     in order */
+};
+
+/* Bring `model` into the target's layout and plan the conversion. Pure: reads no tensor data, makes
+ * no file. Tensors that the target cannot hold join model->drops; a GGUF's general.* keys in
+ * model->meta are brought up to date (architecture "unknown" where there is none, file_type,
+ * quantization_version; split.* goes). QC_USAGE, QC_UNSUPPORTED, QC_REFUSED (drops under --strict,
+ * --mem-limit), QC_NO_MEMORY. */
+QC_MUST_CHECK
+enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
+			     const struct qc_format *target, const struct qconv_options *options,
+			     struct qc_err *err);
+
+/* After qc_jobs_measure(): what the packings have learnt becomes pieces, and the sizes are final.
+ * Nothing without plan->measure. */
+QC_MUST_CHECK
+enum qc_status qc_plan_settle(struct qc_plan *plan, struct qc_err *err);
+
+/* For packings: the state that all steps with this key share (in the plan's arena, zeroed when
+ * new), or NULL when memory is out. */
+QC_MUST_CHECK
+void *qc_plan_group(struct qc_plan *plan, const char *key, size_t size);
+
+void qc_plan_clear(struct qc_plan *plan);
+
+/* Bits per weight of the planned tensors. */
+double qc_plan_bpw(const struct qc_plan *plan);
+
+#endif

@@ -1,0 +1,170 @@
+#include "convert/recipe_site.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "formats/arch/arch.h"
+
+/* A number of the model, or of its first layer when there is one per layer. */
+static int64_t model_number(const struct qc_model *model, const char *arch, const char *key,
+			    int64_t absent)
+{
+	char full[256];
+	const struct qc_kv *kv;
+	uint32_t value;
+	int len = snprintf(full, sizeof(full), "%s.%s", arch, key);
+
+	if (len < 0 || (size_t)len >= sizeof(full))
+		return absent;
+	if (qc_meta_u32(&model->meta, full, &value))
+		return value;
+	kv = qc_meta_find(&model->meta, full);
+	if (kv && kv->type == QC_KV_ARRAY && kv->n && kv->bytes >= 4 &&
+	    (kv->elem == QC_KV_I32 || kv->elem == QC_KV_U32))
+		return qc_le32(kv->data);
+	return absent;
+}
+
+static const struct qc_recipe_category *find_category(const char *name)
+{
+	const struct qc_recipe_category *row;
+
+	for (row = qc_recipe_categories; row->text; row++)
+		if (row->whole ? !strcmp(name, row->text) : strstr(name, row->text) != NULL)
+			return row;
+	return NULL;
+}
+
+static enum qc_category category_of(const struct qc_survey *survey, const char *name)
+{
+	const struct qc_recipe_category *row = find_category(name);
+
+	if (!row)
+		return QC_CAT_OTHER;
+	if (survey->tied && row->category == QC_CAT_TOKEN_EMBD)
+		return QC_CAT_HEAD;
+	return row->category;
+}
+
+static bool is_ffn_bias(const char *name)
+{
+	static const char *const ends[] = {".ffn_gate.bias", ".ffn_up.bias", ".ffn_down.bias"};
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		size_t n = strlen(ends[i]);
+
+		if (len > n && !strcmp(name + len - n, ends[i]))
+			return true;
+	}
+	return false;
+}
+
+enum qc_status qc_survey_model(struct qc_survey *survey, const struct qc_model *model,
+			       const struct qc_qtype *normal, struct qc_arena *arena,
+			       struct qc_err *err)
+{
+	struct qc_recipe_site *site = &survey->site;
+	const char *arch = "";
+	size_t len = 0;
+
+	if (model->arch) {
+		arch = model->arch->name;
+	} else if (qc_meta_string(&model->meta, "general.architecture", &arch, &len)) {
+		arch = qc_arena_copy(arena, arch, len);
+		if (!arch)
+			return qc_no_memory(err);
+	}
+	memset(survey, 0, sizeof(*survey));
+	site->arch = arch;
+	site->n_layers = model_number(model, arch, "block_count", 0);
+	site->n_experts = model_number(model, arch, "expert_count", 0);
+	site->n_heads = model_number(model, arch, "attention.head_count", 0);
+	site->n_heads_kv = model_number(model, arch, "attention.head_count_kv", site->n_heads);
+	site->normal = normal;
+	survey->tied = true;
+	for (size_t i = 0; i < model->n_tensors; i++) {
+		const struct qc_recipe_category *row = find_category(model->tensors[i].name);
+
+		site->has_ffn_bias = site->has_ffn_bias || is_ffn_bias(model->tensors[i].name);
+		if (!row)
+			continue;
+		if (row->category == QC_CAT_HEAD)
+			survey->tied = false;
+		if (row->category & QC_CAT_V_LIKE)
+			site->n_v_like++;
+	}
+	return QC_OK;
+}
+
+/* "blk.N..." -> N, else -1. */
+static int64_t block_number(const char *name)
+{
+	int64_t n = 0;
+
+	if (strncmp(name, "blk.", 4) || name[4] < '0' || name[4] > '9')
+		return -1;
+	for (const char *p = name + 4; *p >= '0' && *p <= '9'; p++) {
+		if (n > INT32_MAX / 10)
+			return -1;
+		n = n * 10 + (*p - '0');
+	}
+	return n;
+}
+
+static int compare_visits(const void *a, const void *b)
+{
+	const struct qc_visit *x = a, *y = b;
+
+	if (x->layer != y->layer)
+		return x->layer < y->layer ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+struct qc_visit *qc_visiting_order(const struct qc_model *model)
+{
+	struct qc_visit *visits = calloc(model->n_tensors + 1, sizeof(*visits));
+
+	if (!visits)
+		return NULL;
+	for (size_t i = 0; i < model->n_tensors; i++) {
+		visits[i].name = model->tensors[i].name;
+		visits[i].layer = block_number(visits[i].name);
+		visits[i].index = i;
+	}
+	qsort(visits, model->n_tensors, sizeof(*visits), compare_visits);
+	return visits;
+}
+
+/* Which of its kind an FFN matrix is. Experts of one layer may be several tensors: then the block
+ * number counts. */
+static int64_t ffn_layer(struct qc_survey *survey, enum qc_category category, const char *name)
+{
+	int64_t *counter = category == QC_CAT_FFN_DOWN	 ? &survey->i_ffn[0]
+			   : category == QC_CAT_FFN_GATE ? &survey->i_ffn[1]
+			   : category == QC_CAT_FFN_UP	 ? &survey->i_ffn[2]
+							 : NULL;
+	int64_t layer = counter ? (*counter)++ : 0;
+
+	return counter && survey->site.n_experts > 1 && block_number(name) >= 0 ? block_number(name)
+										: layer;
+}
+
+void qc_survey_enter(struct qc_survey *survey, const struct qc_tensor *tensor)
+{
+	struct qc_recipe_site *site = &survey->site;
+
+	site->name = tensor->name;
+	site->category = category_of(survey, tensor->name);
+	site->cols = tensor->dims[0];
+	site->slices = tensor->n_dims > 2 ? tensor->dims[2] : 1;
+	site->layer = ffn_layer(survey, site->category, tensor->name);
+}
+
+void qc_survey_leave(struct qc_survey *survey)
+{
+	if (survey->site.category & QC_CAT_V_LIKE)
+		survey->site.i_v_like++;
+}

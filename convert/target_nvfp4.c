@@ -1,0 +1,383 @@
+/*
+ * NVFP4 as ModelOpt and compressed-tensors export it. A weight P.weight [out, in] becomes
+ *
+ *   ModelOpt              P.weight         u8 [out, in/2]      two E2M1 codes a byte
+ *                         P.weight_scale   E4M3 [out, in/16]
+ *                         P.weight_scale_2 f32 []              multiplies
+ *   compressed-tensors    P.weight_packed, P.weight_scale, P.weight_global_scale f32 [1]: divides
+ *
+ * Loaders fuse layers that have one input (q, k and v; gate and up) and take one tensor scale for
+ * all of them: TensorRT-LLM asserts that they are equal, vLLM takes the largest and is silently
+ * wrong. So these share one, made from the largest magnitude in any of them, which must be known
+ * before the first group is encoded.
+ *
+ * A source that is NVFP4 already is moved, codes and scales, when those layers share a scale in it
+ * too; input scales then come with it where every weight has one (W4A4), else none are written
+ * (W4A16: activations stay 16 bits).
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "convert/pack_pieces.h"
+#include "convert/step.h"
+#include "quant/nvfp4.h"
+#include "quant/nvfp4_pack.h"
+#include "quant/types.h"
+
+#define GROUP QC_NVFP4_GROUP
+
+/* Where the pieces stand. */
+enum { CODES, SCALES, FACTOR, INPUT };
+
+/* Weights that share a tensor scale. */
+struct group {
+	float amax;
+	bool has_factor, mixed; /* all of them have been quantized with `factor` so far */
+	float factor;		/* multiplies */
+};
+
+/* All weights of the plan. */
+struct all {
+	size_t n, n_input;
+};
+
+/* Of one step. */
+struct nvfp4 {
+	const struct qc_nvfp4_producer *producer;
+	struct group *group;
+	struct all *all;
+	bool divide, bf16;
+	float factor; /* of the source: multiplies */
+	float input;  /* likewise; 0: there is none */
+	float stored; /* what the pieces say */
+};
+
+/* Layers with one input, by the ends of their modules' names. */
+static const struct {
+	const char *end, *group;
+} fused[] = {
+	{".q_proj", "qkv"},	   {".k_proj", "qkv"},	    {".v_proj", "qkv"},
+	{".gate_proj", "gate_up"}, {".up_proj", "gate_up"}, {".w1", "gate_up"},
+	{".w3", "gate_up"},	   {".q_a_proj", "qkv_a"},  {".kv_a_proj_with_mqa", "qkv_a"},
+};
+
+static struct group *find_group(struct qc_plan *plan, const char *module)
+{
+	const char *key = module;
+	size_t len = strlen(module);
+
+	for (size_t i = 0; i < sizeof(fused) / sizeof(fused[0]); i++) {
+		size_t n = strlen(fused[i].end);
+
+		if (len > n && !strcmp(module + len - n, fused[i].end)) {
+			key = qc_arena_printf(&plan->arena, "%.*s/%s", (int)(len - n), module,
+					      fused[i].group);
+			break;
+		}
+	}
+	return key ? qc_plan_group(plan, key, sizeof(struct group)) : NULL;
+}
+
+/* The one value of a scale of the source; 0 when there is none, or more than one. */
+static enum qc_status read_scale(const struct qc_source *source, float *value, struct qc_err *err)
+{
+	uint8_t room[256] __attribute__((aligned(64)));
+	struct qc_scratch scratch = {.base = room, .size = sizeof(room)};
+
+	*value = 0;
+	if (!source || source->rows != 1 || source->cols != 1 ||
+	    qc_source_scratch(source, 1) > sizeof(room))
+		return QC_OK;
+	return qc_source_read_f32(source, 0, 1, value, &scratch, err);
+}
+
+/* What the target stores for a scale that multiplies. */
+static float stored_scale(float scale, bool divide)
+{
+	return divide ? qc_nvfp4_divisor(scale) : scale;
+}
+
+static enum qc_status add_pieces(struct qc_plan *plan, struct qc_step *step, const char *module,
+				 struct qc_err *err)
+{
+	const struct nvfp4 *state = step->packed;
+	const uint64_t codes[2] = {step->cols / 2, step->rows};
+	const uint64_t scales[2] = {step->cols / GROUP, step->rows}, one = 1;
+	const uint32_t factor_dims = state->divide ? 1 : 0;
+	enum qc_status s;
+
+	s = qc_pack_add(plan, step, module, state->divide ? ".weight_packed" : ".weight", &qc_u8, 2,
+			codes, codes[0], err);
+	if (!s)
+		s = qc_pack_add(plan, step, module, ".weight_scale", &qc_f8_e4m3, 2, scales,
+				scales[0], err);
+	if (!s)
+		s = qc_pack_add_constant(plan, step, module,
+					 state->divide ? ".weight_global_scale" : ".weight_scale_2",
+					 &qc_f32, factor_dims, &one, NULL, err);
+	if (!s)
+		s = qc_pack_add_constant(plan, step, module,
+					 state->divide ? ".input_global_scale" : ".input_scale",
+					 &qc_f32, factor_dims, &one, NULL, err);
+	return s;
+}
+
+static enum qc_status nvfp4_plan(struct qc_plan *plan, struct qc_step *step,
+				 const struct qc_nvfp4_producer *producer, struct qc_err *err)
+{
+	struct nvfp4 *state = qc_arena_alloc(&plan->arena, sizeof(*state));
+	char *module = qc_pack_module(plan, step);
+	struct group *group = module ? find_group(plan, module) : NULL;
+	struct all *all = qc_plan_group(plan, "nvfp4: all", sizeof(*all));
+	enum qc_status s;
+
+	if (!state || !group || !all)
+		return qc_no_memory(err);
+	s = qc_pack_begin(plan, step, err);
+	if (!s)
+		s = read_scale(step->tensor->scale, &state->factor, err);
+	if (!s)
+		s = read_scale(step->tensor->input_scale, &state->input, err);
+	if (s)
+		return s;
+	state->producer = producer;
+	state->group = group;
+	state->all = all;
+	state->divide = producer == &qc_nvfp4_compressed_tensors;
+	state->bf16 = step->from == &qc_bf16;
+	step->packed = state;
+	step->measured_bytes = sizeof(float);
+	step->copy = step->from == &qc_nvfp4 && step->source->ops->read_raw && state->factor > 0;
+	group->mixed = group->mixed || !step->copy ||
+		       (group->has_factor && group->factor != state->factor);
+	group->has_factor = true;
+	group->factor = state->factor;
+	all->n++;
+	all->n_input += state->input > 0;
+	return add_pieces(plan, step, module, err);
+}
+
+static enum qc_status modelopt_plan(struct qc_plan *plan, struct qc_step *step,
+				    const struct qconv_options *options, struct qc_err *err)
+{
+	(void)options;
+	return nvfp4_plan(plan, step, &qc_nvfp4_modelopt, err);
+}
+
+static enum qc_status compressed_plan(struct qc_plan *plan, struct qc_step *step,
+				      const struct qconv_options *options, struct qc_err *err)
+{
+	(void)options;
+	return nvfp4_plan(plan, step, &qc_nvfp4_compressed_tensors, err);
+}
+
+static enum qc_status set_float(struct qc_plan *plan, struct qc_piece *piece, float value,
+				struct qc_err *err)
+{
+	uint8_t bytes[4];
+
+	qc_put_le32(bytes, qc_f32_bits(value));
+	return qc_pack_set_constant(plan, piece, bytes, sizeof(bytes), err);
+}
+
+/* All steps are known: which are copied, and whether inputs have scales. */
+static enum qc_status nvfp4_agree(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	struct nvfp4 *state = step->packed;
+	enum qc_status s = QC_OK;
+
+	step->copy = step->copy && !state->group->mixed;
+	step->exact = step->copy;
+	if (step->copy) {
+		state->stored = stored_scale(state->factor, state->divide);
+		s = set_float(plan, &step->pieces[FACTOR], state->stored, err);
+		/* else the last bit of the tensor scale is another one */
+		step->exact = !state->divide || qc_nvfp4_multiplier(state->stored) == state->factor;
+	}
+	if (state->all->n_input < state->all->n)
+		step->n_pieces = INPUT;
+	else if (!s)
+		s = set_float(plan, &step->pieces[INPUT], stored_scale(state->input, state->divide),
+			      err);
+	return s;
+}
+
+static const char *nvfp4_unfit(struct qc_model *model, const struct qc_tensor *tensor)
+{
+	if (tensor->n_dims != 2)
+		return "experts in one tensor are not packed in this layout";
+	return qc_pack_unfit_rows(model, tensor, GROUP);
+}
+
+static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)
+{
+	const uint64_t cols = range->step->cols;
+
+	for (uint64_t row = 0; row < range->n_units; row++) {
+		float amax = qc_largest(range->x + row * cols, (size_t)cols);
+
+		memcpy(measured + row * sizeof(amax), &amax, sizeof(amax));
+	}
+}
+
+static void nvfp4_take(const struct qc_step *step, const uint8_t *measured, uint64_t n_units)
+{
+	struct group *group = ((struct nvfp4 *)step->packed)->group;
+
+	for (uint64_t i = 0; i < n_units; i++) {
+		float amax;
+
+		memcpy(&amax, measured + i * sizeof(amax), sizeof(amax));
+		group->amax = amax > group->amax ? amax : group->amax;
+	}
+}
+
+static enum qc_status nvfp4_settle(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	struct nvfp4 *state = step->packed;
+
+	state->stored =
+		state->producer->tensor_scale(state->group->amax, QC_NVFP4_RANGE, state->bf16);
+	return set_float(plan, &step->pieces[FACTOR], state->stored, err);
+}
+
+static void nvfp4_encode(const struct qc_pack_range *range)
+{
+	const struct nvfp4 *state = range->step->packed;
+	size_t n = (size_t)range->n_elems;
+
+	if (range->step->search)
+		qc_nvfp4_search(state->producer, range->x, n, NULL, state->stored, state->bf16,
+				range->out[CODES], range->out[SCALES], range->isa);
+	else
+		qc_nvfp4_encode(state->producer, range->x, n, state->stored, state->bf16, false,
+				range->out[SCALES], range->out[CODES], range->isa);
+}
+
+static void nvfp4_repack(const struct qc_pack_range *range)
+{
+	const uint64_t n_blocks = range->n_elems / qc_nvfp4.block_elems;
+
+	for (uint64_t i = 0; i < n_blocks; i++)
+		qc_nvfp4_to_pairs(range->raw + i * qc_nvfp4.block_bytes,
+				  range->out[CODES] + i * qc_nvfp4.block_elems / 2,
+				  range->out[SCALES] + i * (qc_nvfp4.block_elems / GROUP));
+}
+
+/* The weights have input scales, all of them. */
+static bool has_inputs(const struct qc_plan *plan)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct qc_step *step = &plan->steps[i];
+
+		if (step->packing && step->n_pieces <= INPUT)
+			return false;
+		has = has || step->packing;
+	}
+	return has;
+}
+
+#define MODELOPT_GROUP                                                                             \
+	"{\n          \"dynamic\": false,\n          \"group_size\": 16,\n"                        \
+	"          \"num_bits\": 4,\n          \"type\": \"float\"\n        }"
+
+/* ModelOpt's convert_hf_config.py. */
+static void modelopt_config(FILE *out, const struct qc_plan *plan)
+{
+	bool inputs = has_inputs(plan);
+
+	fputs("{\n    \"config_groups\": {\n      \"group_0\": {\n", out);
+	if (inputs)
+		fputs("        \"input_activations\": " MODELOPT_GROUP ",\n", out);
+	fputs("        \"targets\": [\n          \"Linear\"\n        ],\n"
+	      "        \"weights\": " MODELOPT_GROUP "\n      }\n    },\n    \"ignore\": ",
+	      out);
+	qc_pack_put_skipped(out, plan, 4);
+	fprintf(out,
+		",\n    \"producer\": {\n      \"name\": \"modelopt\",\n"
+		"      \"version\": \"qconv %s\"\n    },\n    \"quant_algo\": \"%s\",\n"
+		"    \"quant_method\": \"modelopt\"\n  }",
+		qconv_version(), inputs ? "NVFP4" : "W4A16_NVFP4");
+}
+
+static void modelopt_extra(FILE *out, const struct qc_plan *plan)
+{
+	fprintf(out,
+		"{\n  \"producer\": {\n    \"name\": \"modelopt\",\n    \"version\": \"qconv %s\"\n"
+		"  },\n  \"quantization\": {\n    \"quant_algo\": \"%s\",\n"
+		"    \"kv_cache_quant_algo\": null,\n    \"group_size\": 16,\n"
+		"    \"exclude_modules\": ",
+		qconv_version(), has_inputs(plan) ? "NVFP4" : "W4A16_NVFP4");
+	qc_pack_put_skipped(out, plan, 4);
+	fputs("\n  }\n}\n", out);
+}
+
+#define COMPRESSED_ARGS                                                                            \
+	"          \"group_size\": 16,\n          \"num_bits\": 4,\n"                              \
+	"          \"observer\": \"static_minmax\",\n          \"observer_kwargs\": {},\n"         \
+	"          \"scale_dtype\": \"torch.float8_e4m3fn\",\n"                                    \
+	"          \"strategy\": \"tensor_group\",\n          \"symmetric\": true,\n"              \
+	"          \"type\": \"float\",\n          \"zp_dtype\": \"torch.float8_e4m3fn\"\n       " \
+	" }"
+
+static void compressed_config(FILE *out, const struct qc_plan *plan)
+{
+	fputs("{\n    \"config_groups\": {\n      \"group_0\": {\n"
+	      "        \"format\": \"nvfp4-pack-quantized\",\n        \"input_activations\": ",
+	      out);
+	if (has_inputs(plan))
+		fputs("{\n          \"dynamic\": \"local\",\n" COMPRESSED_ARGS, out);
+	else
+		fputs("null", out);
+	fputs(",\n        \"output_activations\": null,\n        \"targets\": [\n"
+	      "          \"Linear\"\n        ],\n        \"weights\": {\n"
+	      "          \"dynamic\": false,\n" COMPRESSED_ARGS
+	      "\n      }\n    },\n    \"format\": \"nvfp4-pack-quantized\",\n"
+	      "    \"global_compression_ratio\": null,\n    \"ignore\": ",
+	      out);
+	qc_pack_put_skipped(out, plan, 4);
+	fputs(",\n    \"kv_cache_scheme\": null,\n    \"quant_method\": \"compressed-tensors\",\n"
+	      "    \"quantization_status\": \"compressed\"\n  }",
+	      out);
+}
+
+extern const struct qc_packing qc_pack_nvfp4_experts;
+
+const struct qc_packing qc_pack_nvfp4_modelopt = {
+	.name = "nvfp4",
+	.layout = "modelopt",
+	.experts = &qc_pack_nvfp4_experts,
+	.type = &qc_nvfp4,
+	.about = "4.5 bits, an E4M3 scale per 16; as ModelOpt exports it",
+	.unfit = nvfp4_unfit,
+	.plan = modelopt_plan,
+	.agree = nvfp4_agree,
+	.measure = nvfp4_measure,
+	.take = nvfp4_take,
+	.settle = nvfp4_settle,
+	.encode = nvfp4_encode,
+	.repack = nvfp4_repack,
+	.config = modelopt_config,
+	.extra_name = "hf_quant_config.json",
+	.extra = modelopt_extra,
+};
+
+const struct qc_packing qc_pack_nvfp4_compressed = {
+	.name = "nvfp4",
+	.layout = "compressed-tensors",
+	.type = &qc_nvfp4,
+	.about = "the same, as compressed-tensors stores it",
+	.unfit = nvfp4_unfit,
+	.plan = compressed_plan,
+	.agree = nvfp4_agree,
+	.measure = nvfp4_measure,
+	.take = nvfp4_take,
+	.settle = nvfp4_settle,
+	.encode = nvfp4_encode,
+	.repack = nvfp4_repack,
+	.config = compressed_config,
+};

@@ -1,0 +1,218 @@
+/*
+ * NVFP4 experts that are one tensor, as ModelOpt exports them. X, whose bf16 form is stored
+ * [experts, in, out] (gpt-oss, Llama 4), becomes
+ *
+ *   X                 u8 [experts, in/2, out]     two E2M1 codes a byte: of rows 2i and 2i + 1
+ *   X_weight_scale    E4M3 [experts, in/16, out]
+ *   X_weight_scale_2  f32 []                      multiplies; one for all experts
+ *
+ * Groups run along `in`, down the columns of what is stored, so a unit is 16 of its rows. A group
+ * whose values are E2M1 numbers times a power of two, as all of an MXFP4 source are, is kept
+ * exactly: the tensor scale then is a power of two as well.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "convert/pack_pieces.h"
+#include "convert/step.h"
+#include "formats/arch/arch.h"
+#include "quant/e2m1.h"
+#include "quant/e4m3.h"
+#include "quant/nvfp4_pack.h"
+#include "quant/types.h"
+
+#define GROUP	QC_NVFP4_GROUP
+#define COLUMNS 64 /* that are turned and encoded at a time */
+
+enum { CODES, SCALES, FACTOR };
+
+struct experts {
+	float amax, scale;
+	bool lattice; /* the source's values are E2M1 numbers times powers of two */
+};
+
+static const char *experts_unfit(struct qc_model *model, const struct qc_tensor *tensor)
+{
+	bool turned = tensor->row && tensor->row->op == QC_ROWS_TRANSPOSE;
+	const char *why;
+
+	if (!tensor->transposed && !turned)
+		return "experts in one tensor are packed where they are stored [experts, in, out]";
+	if (tensor->dims[tensor->transposed] % GROUP == 0)
+		return NULL;
+	why = qc_arena_printf(&model->arena, "%llu inputs are not whole groups of %d",
+			      (unsigned long long)tensor->dims[tensor->transposed], GROUP);
+	return why ? why : "inputs are not whole groups";
+}
+
+static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
+				   const struct qconv_options *options, struct qc_err *err)
+{
+	struct experts *state = qc_arena_alloc(&plan->arena, sizeof(*state));
+	enum qc_status s = state ? QC_OK : qc_no_memory(err);
+
+	(void)options;
+	if (!s && !step->tensor->transposed)
+		s = qc_step_turn(plan, step, err);
+	if (!s)
+		s = qc_pack_begin(plan, step, err);
+	if (!s) {
+		const uint64_t out = step->tensor->dims[0], in = step->tensor->dims[1];
+		const uint64_t codes[3] = {out, in / 2, step->tensor->dims[2]};
+		const uint64_t scales[3] = {out, in / GROUP, step->tensor->dims[2]};
+
+		state->lattice = step->from == &qc_mxfp4;
+		step->packed = state;
+		step->unit_elems = out * GROUP;
+		step->n_units = step->rows / GROUP;
+		step->measured_bytes = sizeof(float);
+		s = qc_pack_add(plan, step, step->name, "", &qc_u8, 3, codes, out * GROUP / 2, err);
+		if (!s)
+			s = qc_pack_add(plan, step, step->name, "_weight_scale", &qc_f8_e4m3, 3,
+					scales, out, err);
+		if (!s)
+			s = qc_pack_add_constant(plan, step, step->name, "_weight_scale_2", &qc_f32,
+						 0, NULL, NULL, err);
+	}
+	return s;
+}
+
+static void experts_measure(const struct qc_pack_range *range, uint8_t *measured)
+{
+	const size_t unit = (size_t)range->step->unit_elems;
+
+	for (uint64_t u = 0; u < range->n_units; u++) {
+		float amax = qc_largest(range->x + u * unit, unit);
+
+		memcpy(measured + u * sizeof(amax), &amax, sizeof(amax));
+	}
+}
+
+static void experts_take(const struct qc_step *step, const uint8_t *measured, uint64_t n_units)
+{
+	struct experts *state = step->packed;
+
+	for (uint64_t i = 0; i < n_units; i++) {
+		float amax;
+
+		memcpy(&amax, measured + i * sizeof(amax), sizeof(amax));
+		state->amax = amax > state->amax ? amax : state->amax;
+	}
+}
+
+/* 2^exponent of the largest value: a group of such values has a scale of at most twice that. */
+static float power_of(float x)
+{
+	return qc_bits_f32(qc_f32_bits(x) & 0x7f800000);
+}
+
+static enum qc_status experts_settle(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	struct experts *state = step->packed;
+	uint8_t bytes[4];
+
+	state->scale = qc_nvfp4_modelopt.tensor_scale(state->amax, QC_NVFP4_RANGE, false);
+	/* 256 is the largest power of two among the group scales */
+	if (state->lattice && power_of(state->amax) * 0x1p-7f > 0)
+		state->scale = power_of(state->amax) * 0x1p-7f;
+	else
+		state->lattice = false;
+	qc_put_le32(bytes, qc_f32_bits(state->scale));
+	return qc_pack_set_constant(plan, &step->pieces[FACTOR], bytes, sizeof(bytes), err);
+}
+
+/* The code of x when it is one times `unit`, a power of two; -1 otherwise. */
+static int exact_code(float x, float unit)
+{
+	float magnitude = fabsf(x) / unit;
+	uint8_t code = qc_e2m1_even(magnitude);
+
+	return qc_e2m1_to_f32(code) == magnitude ? code | qc_e2m1_sign(x) : -1;
+}
+
+/* A group's codes and scale without any rounding; false when there are none. */
+static bool encode_exactly(const float *x, float tensor_scale, uint8_t *codes, uint8_t *scale)
+{
+	float amax = qc_largest(x, GROUP), unit = power_of(amax) / 4;
+
+	for (int turn = 0; amax > 0 && turn < 4; turn++, unit *= 2) { /* amax is 6, 4, 3, 2 ... */
+		uint8_t each[GROUP];
+		int i = 0, code = 0;
+
+		*scale = qc_f32_to_e4m3_saturated(unit / tensor_scale);
+		if (qc_e4m3_to_f32(*scale) * tensor_scale != unit)
+			continue;
+		for (; i < GROUP && code >= 0; i++) {
+			code = exact_code(x[i], unit);
+			each[i] = (uint8_t)(code & 15);
+		}
+		if (code < 0)
+			continue;
+		qc_e2m1_pack(each, GROUP, codes);
+		return true;
+	}
+	return false;
+}
+
+/* `n` columns of 16 rows, turned: a group each. */
+static void encode_columns(const struct qc_pack_range *range, const float *x, size_t n,
+			   uint8_t *codes, uint8_t *scales)
+{
+	const struct experts *state = range->step->packed;
+
+	if (range->step->search)
+		qc_nvfp4_search(&qc_nvfp4_modelopt, x, n * GROUP, NULL, state->scale, false, codes,
+				scales, range->isa);
+	else
+		qc_nvfp4_encode(&qc_nvfp4_modelopt, x, n * GROUP, state->scale, false, false,
+				scales, codes, range->isa);
+	for (size_t i = 0; state->lattice && i < n; i++) {
+		uint8_t exact[GROUP / 2], scale;
+
+		if (encode_exactly(x + i * GROUP, state->scale, exact, &scale)) {
+			memcpy(codes + i * (GROUP / 2), exact, sizeof(exact));
+			scales[i] = scale;
+		}
+	}
+}
+
+static void encode_unit(const struct qc_pack_range *range, uint64_t unit)
+{
+	const size_t out = (size_t)range->step->cols;
+	const float *x = range->x + unit * range->step->unit_elems;
+	uint8_t *codes = range->out[CODES] + unit * out * (GROUP / 2);
+	uint8_t *scales = range->out[SCALES] + unit * out;
+
+	for (size_t col = 0; col < out; col += COLUMNS) {
+		size_t n = out - col < COLUMNS ? out - col : COLUMNS;
+		float turned[COLUMNS * GROUP];
+		uint8_t packed[COLUMNS * GROUP / 2];
+
+		for (size_t row = 0; row < GROUP; row++)
+			for (size_t i = 0; i < n; i++)
+				turned[i * GROUP + row] = x[row * out + col + i];
+		encode_columns(range, turned, n, packed, scales + col);
+		for (size_t row = 0; row < GROUP / 2; row++)
+			for (size_t i = 0; i < n; i++)
+				codes[row * out + col + i] = packed[i * (GROUP / 2) + row];
+	}
+}
+
+static void experts_encode(const struct qc_pack_range *range)
+{
+	for (uint64_t unit = 0; unit < range->n_units; unit++)
+		encode_unit(range, unit);
+}
+
+const struct qc_packing qc_pack_nvfp4_experts = {
+	.name = "nvfp4",
+	.layout = "modelopt",
+	.type = &qc_nvfp4,
+	.unfit = experts_unfit,
+	.plan = experts_plan,
+	.measure = experts_measure,
+	.take = experts_take,
+	.settle = experts_settle,
+	.encode = experts_encode,
+};

@@ -1,0 +1,230 @@
+/*
+ * Eight lanes, for AVX2: see lanes.h; lanes_avx512.h comments the functions.
+ */
+#ifndef QC_QUANT_X86_LANES_AVX2_H
+#define QC_QUANT_X86_LANES_AVX2_H
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 8 };
+typedef __m256 lanes;
+typedef __m256i lanes_int;
+typedef __m256 lanes_mask;
+
+LANES_INLINE lanes lanes_set(float v)
+{
+	return _mm256_set1_ps(v);
+}
+
+LANES_INLINE lanes lanes_load(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+
+LANES_INLINE void lanes_store(float *p, lanes v)
+{
+	_mm256_storeu_ps(p, v);
+}
+
+LANES_INLINE lanes lanes_min(lanes a, lanes b)
+{
+	return _mm256_min_ps(a, b);
+}
+
+LANES_INLINE lanes lanes_max(lanes a, lanes b)
+{
+	return _mm256_max_ps(a, b);
+}
+
+LANES_INLINE lanes lanes_abs(lanes v)
+{
+	return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+
+LANES_INLINE lanes lanes_negate(lanes v)
+{
+	return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f));
+}
+
+LANES_INLINE lanes lanes_sqrt(lanes v)
+{
+	return _mm256_sqrt_ps(v);
+}
+
+LANES_INLINE lanes lanes_round(lanes v)
+{
+	return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+LANES_INLINE lanes_mask lanes_lt(lanes a, lanes b)
+{
+	return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+}
+
+LANES_INLINE lanes_mask lanes_eq(lanes a, lanes b)
+{
+	return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
+}
+
+LANES_INLINE lanes_mask lanes_none(void)
+{
+	return _mm256_setzero_ps();
+}
+
+LANES_INLINE lanes_mask lanes_and(lanes_mask a, lanes_mask b)
+{
+	return _mm256_and_ps(a, b);
+}
+
+LANES_INLINE lanes_mask lanes_or(lanes_mask a, lanes_mask b)
+{
+	return _mm256_or_ps(a, b);
+}
+
+LANES_INLINE lanes_mask lanes_not(lanes_mask a)
+{
+	return _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1)));
+}
+
+LANES_INLINE int lanes_any(lanes_mask m)
+{
+	return _mm256_movemask_ps(m) != 0;
+}
+
+LANES_INLINE lanes lanes_select(lanes_mask m, lanes a, lanes b)
+{
+	return _mm256_blendv_ps(b, a, m);
+}
+
+LANES_INLINE lanes_int lanes_int_set(int v)
+{
+	return _mm256_set1_epi32(v);
+}
+
+LANES_INLINE lanes lanes_from_int(lanes_int v)
+{
+	return _mm256_cvtepi32_ps(v);
+}
+
+LANES_INLINE lanes_int lanes_int_add(lanes_int v, int add)
+{
+	return _mm256_add_epi32(v, lanes_int_set(add));
+}
+
+LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
+{
+	return _mm256_and_si256(v, lanes_int_set(bits));
+}
+
+LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
+{
+	return _mm256_min_epi32(v, lanes_int_set(high));
+}
+
+LANES_INLINE lanes_int lanes_int_clamp(lanes_int v, int low, int high)
+{
+	return lanes_int_min(_mm256_max_epi32(v, lanes_int_set(low)), high);
+}
+
+LANES_INLINE lanes_int lanes_nearest(lanes v)
+{
+	lanes_int bits = _mm256_castps_si256(v + lanes_set(12582912.0f));
+
+	return lanes_int_add(lanes_int_and(bits, 0x7fffff), -0x400000);
+}
+
+LANES_INLINE lanes_int lanes_int_add_unless(lanes_mask m, lanes_int v, int add)
+{
+	return _mm256_add_epi32(v, _mm256_andnot_si256(_mm256_castps_si256(m), lanes_int_set(add)));
+}
+
+LANES_INLINE lanes_int lanes_int_add_if(lanes_mask m, lanes_int v, int add)
+{
+	return _mm256_add_epi32(v, _mm256_and_si256(_mm256_castps_si256(m), lanes_int_set(add)));
+}
+
+LANES_INLINE lanes_int lanes_int_sum(lanes_int a, lanes_int b)
+{
+	return _mm256_add_epi32(a, b);
+}
+
+LANES_INLINE lanes_int lanes_int_right(lanes_int v, int bits)
+{
+	return _mm256_srli_epi32(v, bits);
+}
+
+LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
+{
+	return _mm256_slli_epi32(v, bits);
+}
+
+LANES_INLINE lanes_int lanes_bits(lanes v)
+{
+	return _mm256_castps_si256(v);
+}
+
+LANES_INLINE lanes lanes_of_bits(lanes_int v)
+{
+	return _mm256_castsi256_ps(v);
+}
+
+struct lanes_table {
+	lanes part[16 / LANES];
+};
+
+LANES_INLINE lanes lanes_look_up(const struct lanes_table *table, lanes_int index)
+{
+	lanes low = _mm256_permutevar8x32_ps(table->part[0], index);
+	lanes high = _mm256_permutevar8x32_ps(table->part[1], index);
+
+	return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+
+LANES_INLINE __m256i lanes_pack_bytes(const lanes_int v[4])
+{
+	__m256i low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
+	__m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+
+	return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order);
+}
+
+LANES_INLINE lanes lanes_from_bytes(const uint8_t *p)
+{
+	return _mm256_cvtepi32_ps(
+		_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+static inline void lanes_transpose(const float *row, size_t stride, lanes column[8])
+{
+	__m256 t[8];
+	__m256d u[8];
+
+	for (size_t i = 0; i < 8; i += 2) {
+		__m256 a = lanes_load(row + i * stride), b = lanes_load(row + (i + 1) * stride);
+
+		t[i] = _mm256_unpacklo_ps(a, b);
+		t[i + 1] = _mm256_unpackhi_ps(a, b);
+	}
+	for (int i = 0; i < 8; i += 4)
+		for (int half = 0; half < 2; half++) {
+			__m256d a = _mm256_castps_pd(t[i + half]);
+			__m256d b = _mm256_castps_pd(t[i + half + 2]);
+
+			u[i + 2 * half] = _mm256_unpacklo_pd(a, b);
+			u[i + 2 * half + 1] = _mm256_unpackhi_pd(a, b);
+		}
+	/* u[4k + c] holds column 4j + c of rows 4k .. 4k + 3 in its 128-bit part j. */
+	for (int c = 0; c < 4; c++) {
+		column[c] = _mm256_castpd_ps(_mm256_permute2f128_pd(u[c], u[4 + c], 0x20));
+		column[4 + c] = _mm256_castpd_ps(_mm256_permute2f128_pd(u[c], u[4 + c], 0x31));
+	}
+}
+
+#endif
+#endif

@@ -1,0 +1,1 @@
+"$QCONV" types >/dev/full

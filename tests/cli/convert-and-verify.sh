@@ -1,0 +1,3 @@
+"$QCONV" "$ROOT/samples/tiny-gemma3" out.gguf --q q4_0 --quiet
+"$QCONV" verify out.gguf --against "$ROOT/samples/tiny-gemma3" --quiet
+ls

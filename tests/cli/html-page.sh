@@ -1,0 +1,2 @@
+printf '<!DOCTYPE html><html><body>Not found</body></html>' >model.gguf
+"$QCONV" inspect model.gguf

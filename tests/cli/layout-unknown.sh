@@ -1,0 +1,1 @@
+"$QCONV" "$DATA/models/tiny-llama" out --q mxfp4 --layout gguf

@@ -1,0 +1,5 @@
+# the first findings of a rule are shown, all are counted
+mkdir m
+cp "$DATA"/models/tiny-gemma3-bnb-nf4/* m
+sed 's/"llm_int8_skip_modules": null/"llm_int8_skip_modules": ["model.layers"]/' "$DATA/models/tiny-gemma3-bnb-nf4/config.json" > m/config.json
+"$QCONV" verify m --quiet | cut -c 1-90

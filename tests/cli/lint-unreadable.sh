@@ -1,0 +1,2 @@
+# what the reader refuses in one sentence is told tensor by tensor
+"$QCONV" verify "$DATA/badfiles/bnb-bad-absmax-long.safetensors" --quiet

@@ -1,0 +1,2 @@
+# One adapter a file.
+"$QCONV" "$ROOT/samples/tiny-gemma3" out.gguf --lora-only

@@ -1,0 +1,1 @@
+"$QCONV" nothing.safetensors out.gguf --q q4_0

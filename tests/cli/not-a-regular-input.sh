@@ -1,0 +1,2 @@
+mkfifo pipe.gguf
+"$QCONV" inspect pipe.gguf

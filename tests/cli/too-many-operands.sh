@@ -1,0 +1,1 @@
+"$QCONV" in out.gguf q4_0

@@ -1,0 +1,1 @@
+"$QCONV" in out.gguf --quantize q4_0

@@ -1,0 +1,1 @@
+"$QCONV" "$ROOT/samples/tiny-gemma3" out.bin --q q4_0

@@ -1,0 +1,618 @@
+/* Which type each tensor gets: llama-quantize's mixtures, the converter's F32 rule, user rules,
+ * fallbacks. */
+#include "convert/recipe.h"
+
+#include <strings.h>
+
+#include "formats/arch/arch.h"
+#include "tests/st_files.h"
+
+/* A model without a file: names, shapes and types are all that a recipe sees. */
+struct fake {
+	struct qc_model model;
+	struct qc_file file;
+	struct qc_choice *choices;
+	struct qc_arena arena;
+	uint32_t file_type;
+	struct qc_err err;
+};
+
+static void fake_init(struct fake *f, const char *arch, const char *format)
+{
+	memset(f, 0, sizeof(*f));
+	f->model.meta.arena = &f->model.arena;
+	f->model.format = qc_format_find(format);
+	f->model.layout = QC_LAYOUT_GGUF;
+	NEED(f->model.format, "no format %s", format);
+	if (arch) {
+		f->model.arch = qc_arch_by_gguf_name(arch, strlen(arch));
+		NEED(!qc_meta_set_string(&f->model.meta, "general.architecture", arch, strlen(arch),
+					 &f->err),
+		     "no memory");
+	}
+}
+
+static void fake_number(struct fake *f, const char *key, uint32_t value)
+{
+	NEED(!qc_meta_set_u32(&f->model.meta, key, value, &f->err), "no memory");
+}
+
+static void fake_add(struct fake *f, const char *name, const char *type, uint64_t cols,
+		     uint64_t rows)
+{
+	struct qc_tensor t = {.layer = -1, .n_dims = rows ? 2 : 1};
+	uint64_t *dims = qc_arena_alloc(&f->model.arena, 2 * sizeof(*dims));
+	const struct qc_qtype *qtype = qc_qtype_find(type);
+
+	NEED(dims && qtype, "no type %s", type);
+	dims[0] = cols;
+	dims[1] = rows;
+	t.dims = dims;
+	t.name = t.stored_name = qc_arena_copy(&f->model.arena, name, strlen(name));
+	t.source = rows ? qc_source_file(&f->model.arena, &f->file, 0, qtype, rows, cols, false)
+			: qc_source_file(&f->model.arena, &f->file, 0, qtype,
+					 cols / qtype->block_elems, qtype->block_elems, false);
+	NEED(t.name && t.source && !qc_model_add_tensor(&f->model, &t, &f->err), "no memory");
+}
+
+/* Blocks in falling order, so that whoever counts in file order counts wrong. */
+static void fake_blocks(struct fake *f, int n, uint64_t width, const char *const *names)
+{
+	char name[96];
+
+	for (int i = n - 1; i >= 0; i--) {
+		for (const char *const *part = names; *part; part++) {
+			snprintf(name, sizeof(name), "blk.%d.%s.weight", i, *part);
+			fake_add(f, name, "bf16", width, strstr(*part, "_norm") ? 0 : width);
+		}
+	}
+}
+
+static const char *const dense[] = {"attn_norm", "attn_q",   "attn_k", "attn_v",   "attn_output",
+				    "ffn_norm",	 "ffn_gate", "ffn_up", "ffn_down", NULL};
+
+static enum qc_status fake_choose(struct fake *f, const struct qconv_options *options)
+{
+	free(f->choices);
+	f->choices = calloc(f->model.n_tensors + 1, sizeof(*f->choices));
+	NEED(f->choices, "no memory");
+	return qc_recipe_choose(&f->model, qc_format_find("gguf"), options, &f->arena, f->choices,
+				&f->file_type, &f->err);
+}
+
+static void fake_clear(struct fake *f)
+{
+	free(f->choices);
+	qc_arena_clear(&f->arena);
+	qc_model_close(&f->model);
+}
+
+static const struct qc_choice *choice_of(const struct fake *f, const char *name)
+{
+	static const struct qc_choice none;
+	const struct qc_tensor *t = qc_model_find(&f->model, name);
+
+	CHECK(t, "no tensor '%s'", name);
+	return t ? &f->choices[t - f->model.tensors] : &none;
+}
+
+static void becomes(const struct fake *f, const char *recipe, const char *name, const char *type)
+{
+	const struct qc_choice *c = choice_of(f, name);
+
+	CHECK(c->type && !strcmp(c->type->name, type), "%s: %s became %s (%s), not %s", recipe,
+	      name, c->type ? c->type->name : "nothing", c->why ? c->why : "", type);
+	CHECK(c->why && *c->why, "%s: %s has no reason", recipe, name);
+}
+
+/* A llama with 12 blocks, its own head, 16 heads of which 4 are key/value heads. */
+static void make_llama(struct fake *f, const char *format, int blocks)
+{
+	fake_init(f, "llama", format);
+	fake_number(f, "llama.block_count", (uint32_t)blocks);
+	fake_number(f, "llama.attention.head_count", 16);
+	fake_number(f, "llama.attention.head_count_kv", 4);
+	fake_add(f, "output.weight", "bf16", 512, 1000);
+	fake_add(f, "token_embd.weight", "bf16", 512, 1000);
+	fake_add(f, "output_norm.weight", "bf16", 512, 0);
+	fake_blocks(f, blocks, 512, dense);
+}
+
+/* `blocks` is a string of digits and letters: a for 10, b for 11. */
+static bool listed(const char *blocks, int block)
+{
+	return strchr(blocks, block < 10 ? '0' + block : 'a' + block - 10) != NULL;
+}
+
+static void mixtures_give_the_types_of_llama_quantize(void)
+{
+	static const struct {
+		const char *recipe, *normal, *head, *embd;
+		const char *v_more, *v_blocks, *down_more, *down_blocks;
+		uint32_t file_type;
+	} rows[] = {
+		{"f32", "f32", "f32", "f32", "f32", "", "f32", "", 0},
+		{"f16", "f16", "f16", "f16", "f16", "", "f16", "", 1},
+		{"bf16", "bf16", "bf16", "bf16", "bf16", "", "bf16", "", 32},
+		{"q8_0", "q8_0", "q8_0", "q8_0", "q8_0", "", "q8_0", "", 7},
+		{"q4_0", "q4_0", "q6_K", "q4_0", "q4_0", "", "q4_0", "", 2},
+		{"q4_1", "q4_1", "q6_K", "q4_1", "q4_1", "", "q4_1", "", 3},
+		{"q5_0", "q5_0", "q6_K", "q5_0", "q5_0", "", "q5_0", "", 8},
+		{"q5_1", "q5_1", "q6_K", "q5_1", "q5_1", "", "q5_1", "", 9},
+		{"q4_k_s", "q4_K", "q6_K", "q4_K", "q5_K", "0123", "q5_K", "0", 14},
+		{"q4_k_m", "q4_K", "q6_K", "q4_K", "q6_K", "0369ab", "q6_K", "0369ab", 15},
+		{"Q4_K", "q4_K", "q6_K", "q4_K", "q6_K", "0369ab", "q6_K", "0369ab", 15},
+		{"q5_k_s", "q5_K", "q6_K", "q5_K", "q5_K", "", "q5_K", "", 16},
+		{"q5_k_m", "q5_K", "q6_K", "q5_K", "q6_K", "0369ab", "q6_K", "0369ab", 17},
+		{"q5_k", "q5_K", "q6_K", "q5_K", "q6_K", "0369ab", "q6_K", "0369ab", 17},
+		{"Q6_K", "q6_K", "q6_K", "q6_K", "q6_K", "", "q6_K", "", 18},
+		{"mxfp4", "mxfp4", "q6_K", "mxfp4", "mxfp4", "", "mxfp4", "", 38},
+		{"MXFP4_MOE", "q8_0", "q8_0", "q8_0", "q8_0", "", "q8_0", "", 38},
+		{"nvfp4", "nvfp4", "q6_K", "q6_K", "nvfp4", "", "nvfp4", "", 39},
+	};
+	struct fake f;
+	char name[64];
+
+	make_llama(&f, "hf", 12);
+	for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+		struct qconv_options options = {.quant = rows[r].recipe};
+
+		CHECK(!fake_choose(&f, &options), "%s: %s", rows[r].recipe, f.err.text);
+		CHECK(f.file_type == rows[r].file_type, "%s: file type %u", rows[r].recipe,
+		      f.file_type);
+		becomes(&f, rows[r].recipe, "output.weight", rows[r].head);
+		becomes(&f, rows[r].recipe, "token_embd.weight", rows[r].embd);
+		becomes(&f, rows[r].recipe, "output_norm.weight", "f32");
+		for (int b = 0; b < 12; b++) {
+			bool v = listed(rows[r].v_blocks, b), down = listed(rows[r].down_blocks, b);
+
+			snprintf(name, sizeof(name), "blk.%d.attn_v.weight", b);
+			becomes(&f, rows[r].recipe, name, v ? rows[r].v_more : rows[r].normal);
+			snprintf(name, sizeof(name), "blk.%d.ffn_down.weight", b);
+			becomes(&f, rows[r].recipe, name,
+				down ? rows[r].down_more : rows[r].normal);
+			snprintf(name, sizeof(name), "blk.%d.ffn_up.weight", b);
+			becomes(&f, rows[r].recipe, name, rows[r].normal);
+			snprintf(name, sizeof(name), "blk.%d.attn_k.weight", b);
+			becomes(&f, rows[r].recipe, name, rows[r].normal);
+			snprintf(name, sizeof(name), "blk.%d.ffn_norm.weight", b);
+			becomes(&f, rows[r].recipe, name, "f32");
+		}
+	}
+	fake_clear(&f);
+}
+
+static void every_listed_recipe_can_be_asked_for(void)
+{
+	const char *name, *about;
+	struct fake f;
+
+	make_llama(&f, "hf", 2);
+	for (unsigned i = 0; (name = qc_recipe_name(i, &about)); i++) {
+		struct qconv_options options = {.quant = name};
+
+		CHECK(about && *about, "%s says nothing about itself", name);
+		CHECK(!fake_choose(&f, &options), "%s: %s", name, f.err.text);
+	}
+	fake_clear(&f);
+}
+
+static void a_tied_embedding_is_the_head(void)
+{
+	struct qconv_options options = {.quant = "q4_0"};
+	struct fake f;
+
+	fake_init(&f, "gemma3", "hf");
+	fake_add(&f, "token_embd.weight", "bf16", 512, 1000);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "q4_0", "token_embd.weight", "q6_K");
+	options.quant = "q8_0";
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "q8_0", "token_embd.weight", "q8_0");
+	fake_clear(&f);
+}
+
+static void pure_gives_every_matrix_the_type(void)
+{
+	struct qconv_options options = {.quant = "q4_k_m", .pure = true};
+	struct fake f;
+
+	make_llama(&f, "hf", 12);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	for (size_t i = 0; i < f.model.n_tensors; i++)
+		becomes(&f, "pure", f.model.tensors[i].name,
+			f.model.tensors[i].n_dims == 2 ? "q4_K" : "f32");
+	fake_clear(&f);
+}
+
+static void rows_that_are_not_whole_blocks_fall_back(void)
+{
+	static const struct {
+		const char *recipe;
+		uint64_t cols;
+		const char *type;
+	} rows[] = {
+		{"q4_k_s", 640, "q5_0"}, {"q5_k_s", 640, "q5_1"}, {"q6_k", 640, "q8_0"},
+		{"q4_k_s", 100, "f16"},	 {"q4_0", 100, "f16"},	  {"q8_0", 100, "f16"},
+		{"q4_0", 640, "q4_0"},	 {"bf16", 100, "bf16"},	  {"mxfp4", 100, "f16"},
+		{"nvfp4", 96, "q5_0"},	 {"nvfp4", 100, "f16"},	  {"nvfp4", 640, "nvfp4"},
+	};
+	struct fake f;
+
+	for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+		struct qconv_options options = {.quant = rows[r].recipe};
+		const struct qc_choice *c;
+		bool fell = strncasecmp(rows[r].recipe, rows[r].type, 4) != 0;
+
+		fake_init(&f, "llama", "hf");
+		fake_add(&f, "output.weight", "bf16", 256, 8);
+		fake_add(&f, "blk.0.ffn_up.weight", "bf16", rows[r].cols, 8);
+		CHECK(!fake_choose(&f, &options), "%s: %s", rows[r].recipe, f.err.text);
+		becomes(&f, rows[r].recipe, "blk.0.ffn_up.weight", rows[r].type);
+		c = choice_of(&f, "blk.0.ffn_up.weight");
+		CHECK(c->fallback == fell, "%s of %llu columns: fallback %d", rows[r].recipe,
+		      (unsigned long long)rows[r].cols, c->fallback);
+		CHECK(!fell || strstr(c->why, "fallback"), "%s: '%s'", rows[r].recipe, c->why);
+		fake_clear(&f);
+	}
+}
+
+/* The head's rule is another: Q8_0 at once, by the default type's blocks. */
+static void a_head_that_does_not_fit_is_q8_0(void)
+{
+	struct qconv_options options = {.quant = "q4_k_m"};
+	struct fake f;
+
+	fake_init(&f, "gemma3", "hf");
+	fake_add(&f, "token_embd.weight", "bf16", 640, 1000);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "q4_k_m", "token_embd.weight", "q8_0");
+	options.quant =
+		"q4_0"; /* 640 are whole blocks of 32: q6_K, which does not fit, so its fallback */
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "q4_0", "token_embd.weight", "q8_0");
+	CHECK(choice_of(&f, "token_embd.weight")->fallback, "no fallback");
+	fake_clear(&f);
+}
+
+static void eight_experts_keep_small_matrices_large(void)
+{
+	static const char *const parts[] = {
+		"attn_q",	"attn_k",	 "attn_v",	"attn_output",
+		"ffn_gate_inp", "ffn_down_exps", "ffn_up_exps", NULL};
+	struct qconv_options options = {.quant = "q4_k_m"};
+	struct fake f;
+
+	fake_init(&f, "llama", "hf");
+	fake_number(&f, "llama.block_count", 8);
+	fake_number(&f, "llama.expert_count", 8);
+	fake_add(&f, "output.weight", "bf16", 512, 1000);
+	fake_blocks(&f, 8, 512, parts);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "experts", "blk.1.attn_v.weight", "q8_0");
+	becomes(&f, "experts", "blk.1.attn_k.weight", "q8_0");
+	becomes(&f, "experts", "blk.1.attn_q.weight", "q4_K");
+	becomes(&f, "experts", "blk.1.attn_output.weight", "q5_K");
+	becomes(&f, "experts", "blk.1.ffn_gate_inp.weight", "f32");
+	becomes(&f, "experts", "blk.0.ffn_down_exps.weight", "q6_K");
+	becomes(&f, "experts", "blk.1.ffn_down_exps.weight", "q4_K");
+	becomes(&f, "experts", "blk.3.ffn_down_exps.weight", "q6_K");
+	fake_clear(&f);
+}
+
+static void fake_add_experts(struct fake *f, const char *name)
+{
+	uint64_t *dims = qc_arena_alloc(&f->model.arena, 3 * sizeof(*dims));
+
+	fake_add(f, name, "bf16", 256, 64);
+	NEED(dims, "no memory");
+	dims[0] = 256;
+	dims[1] = 16;
+	dims[2] = 4;
+	f->model.tensors[f->model.n_tensors - 1].n_dims = 3;
+	f->model.tensors[f->model.n_tensors - 1].dims = dims;
+}
+
+/* In llama-quantize's MXFP4_MOE whatever has a third dimension is experts, but in one family. */
+static void mxfp4_moe_makes_experts_mxfp4_and_the_rest_q8_0(void)
+{
+	static const char *const archs[] = {"llama", "bailingmoe3"};
+	struct qconv_options options = {.quant = "mxfp4_moe"};
+	struct fake f;
+
+	for (size_t i = 0; i < 2; i++) {
+		fake_init(&f, archs[i], "gguf");
+		fake_add(&f, "output.weight", "bf16", 256, 8);
+		fake_add(&f, "token_embd.weight", "bf16", 256, 8);
+		fake_add(&f, "blk.0.attn_q.weight", "bf16", 256, 8);
+		fake_add_experts(&f, "blk.0.ffn_down_exps.weight");
+		fake_add_experts(&f, "blk.0.attn_k_b.weight");
+		CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+		becomes(&f, archs[i], "output.weight", "q8_0");
+		becomes(&f, archs[i], "token_embd.weight", "q8_0");
+		becomes(&f, archs[i], "blk.0.attn_q.weight", "q8_0");
+		becomes(&f, archs[i], "blk.0.ffn_down_exps.weight", "mxfp4");
+		becomes(&f, archs[i], "blk.0.attn_k_b.weight", i ? "q8_0" : "mxfp4");
+		fake_clear(&f);
+	}
+}
+
+/* A GGUF with a scale that the loader does not know does not load; one that it does not multiply
+ * computes nonsense. */
+static void nvfp4_has_a_tensor_scale_only_where_llama_cpp_multiplies_it(void)
+{
+	static const struct {
+		const char *arch, *name, *type;
+		bool scaled;
+	} rows[] = {
+		{"llama", "blk.0.attn_q.weight", "nvfp4", true},
+		{"llama", "blk.0.ffn_down.weight", "nvfp4", true},
+		{"llama", "blk.0.ffn_down_exps.weight", "nvfp4", true},
+		{"llama", "blk.0.attn_q_a.weight", "nvfp4", false},
+		{"llama", "token_embd.weight", "q6_K", false},
+		{"llama", "output.weight", "q6_K", false},
+		{"gemma3", "blk.0.attn_output.weight", "nvfp4", true},
+		{"gemma3", "blk.0.ffn_up.weight", "nvfp4", false},
+		{"gemma4", "blk.0.ffn_up.weight", "nvfp4", true},
+		{"gemma4", "blk.0.ffn_down_exps.weight", "nvfp4", false},
+		{"gemma4", "blk.0.inp_gate.weight", "nvfp4", false},
+		{"gpt-oss", "blk.0.attn_v.weight", "nvfp4", true},
+		{"gpt-oss", "blk.0.ffn_gate_exps.weight", "nvfp4", false},
+		{"phi3", "blk.0.attn_output.weight", "nvfp4", false},
+		{NULL, "model.layers.0.mlp.up_proj.weight", "nvfp4", true},
+	};
+	struct qconv_options options = {.quant = "nvfp4"};
+	struct fake f;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		fake_init(&f, rows[i].arch, "gguf");
+		fake_add(&f, "output.weight", "bf16", 256, 8);
+		if (strcmp(rows[i].name, "output.weight") != 0)
+			fake_add(&f, rows[i].name, "bf16", 256, 8);
+		CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+		becomes(&f, rows[i].arch ? rows[i].arch : "a bag", rows[i].name, rows[i].type);
+		CHECK(!choice_of(&f, rows[i].name)->packing == !rows[i].scaled,
+		      "%s: a scale is%s expected", rows[i].name, rows[i].scaled ? "" : " not");
+		fake_clear(&f);
+	}
+	fake_init(&f, "llama", "gguf");
+	fake_add(&f, "blk.0.ffn_up.weight", "bf16", 256, 8);
+	fake_add(&f, "blk.0.ffn_up.bias", "f32", 8, 0);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	CHECK(!choice_of(&f, "blk.0.ffn_up.weight")->packing, "a scale beside a bias");
+	fake_clear(&f);
+}
+
+static void a_70b_has_a_larger_attn_v(void)
+{
+	struct qconv_options options = {.quant = "q4_k_m"};
+	struct fake f;
+
+	make_llama(&f, "gguf", 80);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "70B", "blk.0.attn_v.weight", "q6_K");
+	becomes(&f, "70B", "blk.11.attn_v.weight", "q5_K");
+	becomes(&f, "70B", "blk.11.attn_q.weight", "q4_K");
+	fake_number(&f, "llama.attention.head_count_kv", 16); /* the 65B has as many */
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "65B", "blk.11.attn_v.weight", "q4_K");
+	fake_clear(&f);
+}
+
+/* Quantizing needs names and shapes, not an architecture that we know. */
+static void an_architecture_that_we_do_not_know_has_its_rules(void)
+{
+	struct qconv_options options = {.quant = "q4_k_m"};
+	struct fake f;
+
+	fake_init(&f, "falcon", "gguf");
+	CHECK(!f.model.arch, "falcon is known now: choose another name here");
+	fake_number(&f, "falcon.block_count", 32);
+	fake_add(&f, "output.weight", "f16", 512, 1000);
+	fake_blocks(&f, 32, 512, dense);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "falcon", "output.weight", "q8_0");
+	becomes(&f, "falcon", "blk.1.ffn_down.weight", "q6_K");
+	becomes(&f, "falcon", "blk.2.ffn_down.weight", "q5_K");
+	becomes(&f, "falcon", "blk.5.ffn_down.weight", "q4_K");
+	becomes(&f, "falcon", "blk.0.attn_norm.weight", "bf16"); /* from GGUF: as it is */
+	fake_clear(&f);
+}
+
+static void without_a_recipe_types_stay(void)
+{
+	struct qconv_options options = {0};
+	struct fake f;
+
+	fake_init(&f, "llama", "hf");
+	fake_add(&f, "blk.0.ffn_up.weight", "bf16", 256, 8);
+	fake_add(&f, "blk.0.ffn_down.weight", "f16", 256, 4);
+	fake_add(&f, "blk.0.attn_q.weight", "f8_e4m3", 256, 4);
+	fake_add(&f, "blk.0.attn_k.weight", "f64", 256, 4);
+	fake_add(&f, "blk.0.attn_norm.weight", "bf16", 256, 0);
+	fake_add(&f, "blk.0.attn_q.bias", "bf16", 256, 2);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	CHECK(f.file_type == 32, "file type %u", f.file_type);
+	becomes(&f, "none", "blk.0.ffn_up.weight", "bf16");
+	becomes(&f, "none", "blk.0.ffn_down.weight", "f16");
+	becomes(&f, "none", "blk.0.attn_q.weight", "bf16");
+	becomes(&f, "none", "blk.0.attn_k.weight", "f32");
+	becomes(&f, "none", "blk.0.attn_norm.weight", "f32");
+	becomes(&f, "none", "blk.0.attn_q.bias", "f32");
+	fake_clear(&f);
+}
+
+static void a_bag_keeps_what_is_no_weight(void)
+{
+	struct qconv_options options = {.quant = "q8_0"};
+	struct fake f;
+
+	fake_init(&f, NULL, "safetensors");
+	fake_add(&f, "layers.0.proj.weight", "bf16", 256, 8);
+	fake_add(&f, "layers.0.table", "bf16", 256, 8);
+	fake_add(&f, "layers.0.ln.weight", "bf16", 256, 0);
+	fake_add(&f, "ids", "i32", 256, 8);
+	fake_add(&f, "mask.weight", "u8", 256, 8);
+	fake_add(&f, "empty.weight", "bf16", 256, 0);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "bag", "layers.0.proj.weight", "q8_0");
+	becomes(&f, "bag", "layers.0.table", "bf16");
+	becomes(&f, "bag", "layers.0.ln.weight", "bf16");
+	becomes(&f, "bag", "ids", "i32");
+	CHECK(!choice_of(&f, "mask.weight")->type, "GGUF has no u8");
+	CHECK(strstr(choice_of(&f, "mask.weight")->why, "u8"), "'%s'",
+	      choice_of(&f, "mask.weight")->why);
+	options.tensor_rules = (const char *const[]){"table=q4_0"};
+	options.n_tensor_rules = 1;
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "bag", "layers.0.table", "q4_0");
+	fake_clear(&f);
+}
+
+static void the_first_matching_rule_wins(void)
+{
+	static const char *const rules[] = {"blk\\.[0-3]\\.ffn_down=q8_0", "ffn_(up|down) = Q5_K",
+					    "attn=f16", "^output\\.weight$=bf16"};
+	struct qconv_options options = {
+		.quant = "q4_0", .tensor_rules = rules, .n_tensor_rules = 4};
+	struct fake f;
+
+	make_llama(&f, "hf", 12);
+	options.recipe_file = NULL;
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "rules", "blk.3.ffn_down.weight", "q8_0");
+	becomes(&f, "rules", "blk.4.ffn_down.weight", "q5_K");
+	becomes(&f, "rules", "blk.4.ffn_up.weight", "q5_K");
+	becomes(&f, "rules", "blk.4.ffn_gate.weight", "q4_0");
+	becomes(&f, "rules", "blk.4.attn_q.weight", "f16");
+	becomes(&f, "rules", "blk.4.attn_norm.weight",
+		"f32"); /* never quantized: no rule asks for it */
+	becomes(&f, "rules", "output.weight", "bf16");
+	CHECK(strstr(choice_of(&f, "blk.3.ffn_down.weight")->why, "ffn_down"), "'%s'",
+	      choice_of(&f, "blk.3.ffn_down.weight")->why);
+	options.quant = NULL; /* rules hold without a recipe, too */
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "rules", "blk.3.ffn_down.weight", "q8_0");
+	becomes(&f, "rules", "blk.4.ffn_gate.weight", "bf16");
+	fake_clear(&f);
+}
+
+/* Counters: a value projection that a rule decides about is not counted by the mixture. */
+static void rules_take_tensors_out_of_the_count(void)
+{
+	static const char *const rules[] = {"blk\\.0\\.attn_v=q8_0"};
+	struct qconv_options options = {
+		.quant = "q4_k_s", .tensor_rules = rules, .n_tensor_rules = 1};
+	struct fake f;
+
+	make_llama(&f, "hf", 12);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "count", "blk.0.attn_v.weight", "q8_0");
+	becomes(&f, "count", "blk.4.attn_v.weight", "q5_K");
+	becomes(&f, "count", "blk.5.attn_v.weight", "q4_K");
+	fake_clear(&f);
+}
+
+static void a_recipe_file_has_comments_and_comes_after_the_options(void)
+{
+	static const char *const rules[] = {"attn_q=f16"};
+	struct qconv_options options = {
+		.quant = "q4_0", .tensor_rules = rules, .n_tensor_rules = 1};
+	struct fake f;
+
+	st_begin();
+	options.recipe_file =
+		st_text("recipe", "# all of it\n\nattn_q = q8_0\r\n  attn_(k|v)=q5_1 # both\n"
+				  "ffn_up#=q4_1\nffn_down = q4_1");
+	make_llama(&f, "hf", 2);
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "file", "blk.0.attn_q.weight", "f16");
+	becomes(&f, "file", "blk.0.attn_k.weight", "q5_1");
+	becomes(&f, "file", "blk.0.ffn_down.weight", "q4_1");
+	becomes(&f, "file", "blk.0.ffn_up.weight", "q4_0"); /* its rule asks for "ffn_up#" */
+	options.recipe_file = st_text("recipe", "attn_q = q8_0\nattn_k = q9_9\n");
+	CHECK(fake_choose(&f, &options) == QC_USAGE && strstr(f.err.text, "recipe:2") &&
+		      strstr(f.err.text, "q9_9"),
+	      "'%s'", f.err.text);
+	fake_clear(&f);
+	st_end();
+}
+
+static void nonsense_is_refused_with_what_would_work(void)
+{
+	static const struct {
+		const char *quant, *method, *rule, *says;
+	} rows[] = {
+		{"q4_k_x", NULL, NULL, "q4_k_m"},	{"", NULL, NULL, "q4_k_m"},
+		{"i32", NULL, NULL, "neither"},		{"q4_0", "gptq", NULL, "reference"},
+		{"q4_0", NULL, "attn_q", "REGEX=TYPE"}, {"q4_0", NULL, "=q8_0", "REGEX=TYPE"},
+		{"q4_0", NULL, "a=", "REGEX=TYPE"},	{"q4_0", NULL, "a=q4_k_m", "not a type"},
+		{"q4_0", NULL, "(a=q8_0", "rule"},	{"q4_0", NULL, "blk\\.\\d+=q8_0", "[0-9]"},
+	};
+	struct fake f;
+
+	make_llama(&f, "hf", 2);
+	for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+		struct qconv_options options = {.quant = rows[r].quant,
+						.method = rows[r].method,
+						.tensor_rules = &rows[r].rule,
+						.n_tensor_rules = rows[r].rule != NULL};
+		enum qc_status s = fake_choose(&f, &options);
+
+		CHECK(s == QC_USAGE && strstr(f.err.text, rows[r].says), "row %zu: status %d, '%s'",
+		      r, s, f.err.text);
+	}
+	fake_clear(&f);
+}
+
+static void types_that_cannot_be_made_are_refused(void)
+{
+	struct qconv_options options = {.quant = "q4_0"};
+	const char *rule = "attn_q=i32";
+	struct fake f;
+
+	make_llama(&f, "hf", 2);
+	options.tensor_rules = &rule;
+	options.n_tensor_rules = 1;
+	CHECK(fake_choose(&f, &options) == QC_UNSUPPORTED && strstr(f.err.text, "attn_q"), "'%s'",
+	      f.err.text);
+	fake_clear(&f);
+}
+
+static void a_large_model_is_planned_in_linear_time(void)
+{
+	static const char *const rules[] = {"attn_q=q8_0"};
+	struct qconv_options options = {
+		.quant = "q4_k_m", .tensor_rules = rules, .n_tensor_rules = 1};
+	struct fake f;
+
+	make_llama(&f, "hf", 11000); /* 99,003 tensors */
+	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	becomes(&f, "large", "blk.10999.attn_v.weight", "q6_K");
+	becomes(&f, "large", "blk.5000.attn_q.weight", "q8_0");
+	fake_clear(&f);
+}
+
+int main(void)
+{
+	mixtures_give_the_types_of_llama_quantize();
+	every_listed_recipe_can_be_asked_for();
+	a_tied_embedding_is_the_head();
+	pure_gives_every_matrix_the_type();
+	rows_that_are_not_whole_blocks_fall_back();
+	a_head_that_does_not_fit_is_q8_0();
+	eight_experts_keep_small_matrices_large();
+	mxfp4_moe_makes_experts_mxfp4_and_the_rest_q8_0();
+	nvfp4_has_a_tensor_scale_only_where_llama_cpp_multiplies_it();
+	a_70b_has_a_larger_attn_v();
+	an_architecture_that_we_do_not_know_has_its_rules();
+	without_a_recipe_types_stay();
+	a_bag_keeps_what_is_no_weight();
+	the_first_matching_rule_wins();
+	rules_take_tensors_out_of_the_count();
+	a_recipe_file_has_comments_and_comes_after_the_options();
+	nonsense_is_refused_with_what_would_work();
+	types_that_cannot_be_made_are_refused();
+	a_large_model_is_planned_in_linear_time();
+	return test_end();
+}

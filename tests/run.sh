@@ -1,0 +1,53 @@
+#!/bin/sh
+# All tests of a build: unit programs, command-line cases, corpus replay, structure. Prints one line a test and a closing count.
+set -u
+BUILD=${BUILD:-build}
+export BUILD
+# more threads than processors must not spin at barriers
+export OMP_WAIT_POLICY=passive
+passed=0
+failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+run() { # run NAME COMMAND...
+	name=$1
+	shift
+	if "$@" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		echo "ok   $name: $(tail -n 1 "$log")"
+	else
+		failed=$((failed + 1))
+		echo "FAIL $name"
+		tail -n 40 "$log"
+	fi
+}
+
+for test in tests/*_test.c; do
+	name=$(basename "$test" .c)
+	run "$name" "$BUILD/tests/$name"
+done
+for target in tests/fuzz/*_fuzz.c; do
+	name=$(basename "$target" .c)
+	run "replay $name" "$BUILD/tests/replay_$name" tests/fuzz/corpus/"${name%_fuzz}"/*
+done
+run 'command line' sh tests/cli/run.sh
+run layers sh tests/layers.sh
+run headers "${MAKE:-make}" --no-print-directory headers
+
+notrun=
+. tests/llama-dir.sh
+case "$BUILD" in
+*asan*) ;; # libllama is not built for the sanitizer; the plain build runs it
+*)
+	if [ -n "$LLAMA_DIR" ]; then
+		run interop sh tests/interop.sh
+		run tokenizers sh tests/tokenizers.sh
+	else
+		notrun='the real client (libllama) was not run: npm or its package is missing; make interop runs it'
+	fi
+	;;
+esac
+[ -z "$notrun" ] || echo "$notrun"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed -gt 0 ]
