@@ -20,6 +20,10 @@ endif
 ifneq ($(filter aarch64-%,$(MACHINE)),)
 SRC += $(sort $(wildcard quant/arm/*.c))
 endif
+# Strict ISO mode would evaluate float expressions in double there, as old glibc's float_t says.
+ifneq ($(filter s390x-%,$(MACHINE)),)
+QC_CFLAGS += -fexcess-precision=fast
+endif
 # main.c, cli.c and cmd_*.c are the program; everything else is the library.
 PROGRAM_SRC := $(filter convert/main.c convert/cli.c convert/cmd_%.c,$(SRC))
 LIB_SRC     := $(filter-out $(PROGRAM_SRC),$(SRC))
@@ -33,7 +37,7 @@ TESTS       := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*_t
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 HEADERS     := $(sort $(wildcard base/*.h quant/*.h quant/*/*.h formats/*.h formats/arch/*.h calib/*.h convert/*.h tests/*.h))
 
-.PHONY: all demo check bench interop fuzz asan headers layers format install uninstall clean help deps test-programs \
+.PHONY: all demo check accuracy bench interop fuzz asan headers layers format install uninstall clean help deps test-programs \
 	hashes FORCE
 .DELETE_ON_ERROR:
 
@@ -45,6 +49,7 @@ help:
 	@echo 'make            build/qconv, build/libqconv.a, build/qconv.h'
 	@echo 'make interop    the real client: libllama loads, tokenizes, computes and quantizes against us (needs npm)'
 	@echo 'make bench      CPU time and memory beside libllama'"'"'s quantizer (needs npm)'
+	@echo 'make accuracy   KL divergence by type: reference, search, calibrated (MODELS=DIR: more models and texts)'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (20) each (needs clang)'
 	@echo 'make asan       all test programs under AddressSanitizer and UBSan'
 	@echo 'make hashes     one output hash over compilers, optimization levels, ISAs and thread counts'
@@ -94,10 +99,14 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libqconv.a
 	$(CC) $(QC_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(QC_LIBS) -ldl
 
 # Programs that the test scripts use.
-TOOLS := $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/tiny_safetensors $(BUILD)/tests/make_model $(BUILD)/tests/bench $(BUILD)/tests/bench_peer $(BUILD)/tests/tokenize_lines
-$(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/bench_peer $(BUILD)/tests/tokenize_lines: $(BUILD)/obj/tests/llama_client.o
+TOOLS := $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_imatrix $(BUILD)/tests/interop_split $(BUILD)/tests/peak_memory $(BUILD)/tests/interop_types $(BUILD)/tests/interop_bytes $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/tiny_safetensors $(BUILD)/tests/make_model $(BUILD)/tests/bench $(BUILD)/tests/bench_peer $(BUILD)/tests/bench_prompt $(BUILD)/tests/tokenize_lines $(BUILD)/tests/search_table
+$(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_types $(BUILD)/tests/interop_bytes $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/bench_peer $(BUILD)/tests/bench_prompt $(BUILD)/tests/tokenize_lines: $(BUILD)/obj/tests/llama_client.o
 
-test-programs: all $(TESTS) $(TOOLS) $(FUZZERS:%=$(BUILD)/tests/replay_%)
+# The sample program as a user builds it: from the public header and the library alone.
+$(BUILD)/logits: samples/logits.c $(BUILD)/libqconv.a $(BUILD)/qconv.h
+	$(CC) -std=c11 $(CFLAGS) -I$(BUILD) $(LDFLAGS) -o $@ $< $(BUILD)/libqconv.a -fopenmp $(QC_LIBS)
+
+test-programs: all $(BUILD)/logits $(TESTS) $(TOOLS) $(FUZZERS:%=$(BUILD)/tests/replay_%)
 
 # The same fuzz target with a plain main() that replays its corpus: needs no fuzzer.
 $(BUILD)/tests/replay_%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/libqconv.a
@@ -115,6 +124,10 @@ check: deps
 interop: deps
 	@$(MAKE) -j$(JOBS) test-programs
 	@BUILD=$(BUILD) sh tests/interop.sh
+
+accuracy: deps
+	@$(MAKE) -j$(JOBS) all
+	@BUILD=$(BUILD) sh tests/accuracy.sh
 
 bench: deps
 	@$(MAKE) -j$(JOBS) test-programs

@@ -16,27 +16,41 @@ struct chunk {
 
 typedef enum qc_status chunk_fn(const struct chunk *c, struct qc_err *err);
 
-static enum qc_status for_chunks(struct qc_forward *f, uint32_t i, const enum qc_slot *slots,
-				 chunk_fn *run, struct qc_err *err)
+struct qc_half_kind {
+	chunk_fn *run;
+	enum qc_slot slots[12]; /* ended by QC_SLOTS */
+};
+
+static enum qc_status run_chunk(const struct qc_half *half, size_t w, size_t n, struct qc_err *err)
 {
-	struct qc_loaded loaded = {0};
-	enum qc_status s = qc_loaded_read(f, &f->graph.blocks[i], slots, &loaded, err);
+	struct qc_forward *f = half->f;
+	struct chunk c = {
+		.f = f,
+		.block = &f->graph.blocks[half->block],
+		.slots = half->loaded.slots,
+		.index = half->block,
+		.row = w * f->length,
+		.rows = n * f->length,
+	};
+	enum qc_status s = qc_forward_stopped(f, err);
 
-	for (size_t w = 0; !s && w < f->n_windows; w += f->chunk) {
-		const size_t n = f->n_windows - w < f->chunk ? f->n_windows - w : f->chunk;
-		const struct chunk c = {
-			f,
-			&f->graph.blocks[i],
-			loaded.slots,
-			i,
-			w * f->length,
-			n * f->length,
-			f->x + w * f->length * f->graph.width,
-		};
+	if (!s)
+		s = qc_rows_read(&f->x, c.row, c.rows, f->x_buffer, &c.x, err);
+	if (!s)
+		s = half->kind->run(&c, err);
+	return s ? s : qc_rows_write(&f->x, c.row, c.rows, c.x, err);
+}
 
-		s = run(&c, err);
-	}
-	qc_loaded_clear(&loaded);
+static enum qc_status for_chunks(struct qc_forward *f, uint32_t i, const struct qc_half_kind *kind,
+				 struct qc_err *err)
+{
+	struct qc_half half = {0};
+	enum qc_status s = qc_half_open(f, i, kind, &half, err);
+
+	for (size_t w = 0; !s && w < f->n_windows; w += f->chunk)
+		s = run_chunk(&half, w, f->n_windows - w < f->chunk ? f->n_windows - w : f->chunk,
+			      err);
+	qc_half_close(&half);
 	return s;
 }
 
@@ -70,6 +84,28 @@ static enum qc_status make_kv(const struct chunk *c, const float *a, float *k, f
 	return QC_OK;
 }
 
+/* The keys and values that this block's queries see, in *k and *v or where they are kept. */
+static enum qc_status keys_and_values(const struct chunk *c, const float *a, float **k, float **v,
+				      struct qc_err *err)
+{
+	const struct qc_rows *kept_k = &c->f->kept_k[c->block->kv_block];
+	const struct qc_rows *kept_v = &c->f->kept_v[c->block->kv_block];
+	enum qc_status s;
+
+	if (c->block->kv_block != c->index) {
+		s = qc_rows_read(kept_k, c->row, c->rows, *k, k, err);
+		return s ? s : qc_rows_read(kept_v, c->row, c->rows, *v, v, err);
+	}
+	if (!kept_k->n)
+		return make_kv(c, a, *k, *v, err);
+	*k = qc_rows_place(kept_k, c->row, *k);
+	*v = qc_rows_place(kept_v, c->row, *v);
+	s = make_kv(c, a, *k, *v, err);
+	if (!s)
+		s = qc_rows_write(kept_k, c->row, c->rows, *k, err);
+	return s ? s : qc_rows_write(kept_v, c->row, c->rows, *v, err);
+}
+
 static enum qc_status attention_chunk(const struct chunk *c, struct qc_err *err)
 {
 	struct qc_forward *f = c->f;
@@ -81,14 +117,10 @@ static enum qc_status attention_chunk(const struct chunk *c, struct qc_err *err)
 	struct qc_attention attention;
 	enum qc_status s;
 
-	if (f->kept_k[b->kv_block]) {
-		k = f->kept_k[b->kv_block] + c->row * kv_width;
-		v = f->kept_v[b->kv_block] + c->row * kv_width;
-	}
 	qc_matrix_norm(f, &c->slots[QC_SLOT_ATTN_NORM], c->x, c->rows, width, a);
 	s = qc_matrix_apply(f, &c->slots[QC_SLOT_Q], a, c->rows, q, err);
-	if (!s && b->kv_block == c->index)
-		s = make_kv(c, a, k, v, err);
+	if (!s)
+		s = keys_and_values(c, a, &k, &v, err);
 	if (s)
 		return s;
 	qc_matrix_norm(f, &c->slots[QC_SLOT_Q_NORM], q, c->rows * b->heads, size, q);
@@ -146,7 +178,9 @@ static enum qc_status feed_forward_chunk(const struct chunk *c, struct qc_err *e
 	if (s)
 		return s;
 	if (f->graph.n_experts) {
-		experts = f->expert_out + c->row * width;
+		s = qc_rows_read(&f->expert_out, c->row, c->rows, f->expert_buffer, &experts, err);
+		if (s)
+			return s;
 		qc_matrix_norm(f, &c->slots[QC_SLOT_POST_FFW_NORM_2], experts, c->rows, width,
 			       experts);
 		if (has_dense) {
@@ -166,16 +200,17 @@ static enum qc_status end_chunk(const struct chunk *c, struct qc_err *err)
 {
 	struct qc_forward *f = c->f;
 	const size_t width = f->graph.width, ple = f->graph.ple_width, n = c->rows * width;
-	float *m = f->work, *g = m + n;
+	float *m = f->work, *g = m + n, *own;
 	enum qc_status s;
 
 	if (c->slots[QC_SLOT_PLE_GATE].weight) {
-		s = qc_matrix_apply(f, &c->slots[QC_SLOT_PLE_GATE], c->x, c->rows, g, err);
+		s = qc_rows_read(&f->ple, (uint64_t)c->index * f->rows + c->row, c->rows,
+				 f->ple_buffer, &own, err);
+		if (!s)
+			s = qc_matrix_apply(f, &c->slots[QC_SLOT_PLE_GATE], c->x, c->rows, g, err);
 		if (s)
 			return s;
-		qc_activate(f->graph.arch->activation, g,
-			    f->ple + (c->index * f->rows + c->row) * ple, c->rows * ple,
-			    f->threads);
+		qc_activate(f->graph.arch->activation, g, own, c->rows * ple, f->threads);
 		s = qc_matrix_apply(f, &c->slots[QC_SLOT_PLE_PROJ], g, c->rows, m, err);
 		if (s)
 			return s;
@@ -201,31 +236,53 @@ uint64_t qc_block_work(const struct qc_graph *graph, uint32_t i)
 	return experts > most ? experts : most;
 }
 
+const struct qc_half_kind qc_half_attention = {
+	attention_chunk,
+	{QC_SLOT_ATTN_NORM, QC_SLOT_Q, QC_SLOT_K, QC_SLOT_V, QC_SLOT_Q_NORM, QC_SLOT_K_NORM,
+	 QC_SLOT_SINKS, QC_SLOT_O, QC_SLOT_POST_ATTN_NORM, QC_SLOTS},
+};
+
+const struct qc_half_kind qc_half_feed_forward = {
+	feed_forward_chunk,
+	{QC_SLOT_FFN_NORM, QC_SLOT_GATE, QC_SLOT_UP, QC_SLOT_DOWN, QC_SLOT_POST_FFW_NORM_1,
+	 QC_SLOT_POST_FFW_NORM_2, QC_SLOT_POST_FFW_NORM, QC_SLOTS},
+};
+
+const struct qc_half_kind qc_half_end = {
+	end_chunk,
+	{QC_SLOT_PLE_GATE, QC_SLOT_PLE_PROJ, QC_SLOT_PLE_NORM, QC_SLOT_OUT_SCALE, QC_SLOTS},
+};
+
+enum qc_status qc_half_open(struct qc_forward *f, uint32_t block, const struct qc_half_kind *kind,
+			    struct qc_half *half, struct qc_err *err)
+{
+	*half = (struct qc_half){.f = f, .kind = kind, .block = block};
+	return qc_loaded_read(f, &f->graph.blocks[block], kind->slots, &half->loaded, err);
+}
+
+enum qc_status qc_half_run(const struct qc_half *half, size_t first, struct qc_err *err)
+{
+	const struct qc_forward *f = half->f;
+	const size_t left = f->n_windows - first;
+
+	return run_chunk(half, first, left < f->chunk ? left : f->chunk, err);
+}
+
+void qc_half_close(struct qc_half *half)
+{
+	qc_loaded_clear(&half->loaded);
+}
+
 enum qc_status qc_block_run(struct qc_forward *f, uint32_t i, struct qc_err *err)
 {
-	static const enum qc_slot attention[] = {
-		QC_SLOT_ATTN_NORM,	QC_SLOT_Q,	QC_SLOT_K,     QC_SLOT_V,
-		QC_SLOT_Q_NORM,		QC_SLOT_K_NORM, QC_SLOT_SINKS, QC_SLOT_O,
-		QC_SLOT_POST_ATTN_NORM, QC_SLOTS,
-	};
-	static const enum qc_slot feed_forward[] = {
-		QC_SLOT_FFN_NORM,
-		QC_SLOT_GATE,
-		QC_SLOT_UP,
-		QC_SLOT_DOWN,
-		QC_SLOT_POST_FFW_NORM_1,
-		QC_SLOT_POST_FFW_NORM_2,
-		QC_SLOT_POST_FFW_NORM,
-		QC_SLOTS,
-	};
-	static const enum qc_slot end[] = {
-		QC_SLOT_PLE_GATE, QC_SLOT_PLE_PROJ, QC_SLOT_PLE_NORM, QC_SLOT_OUT_SCALE, QC_SLOTS,
-	};
-	enum qc_status s = for_chunks(f, i, attention, attention_chunk, err);
+	const struct qc_weight *slots = f->graph.blocks[i].slots;
+	enum qc_status s = for_chunks(f, i, &qc_half_attention, err);
 
 	if (!s && f->graph.n_experts)
 		s = qc_experts_run(f, &f->graph.blocks[i], err);
 	if (!s)
-		s = for_chunks(f, i, feed_forward, feed_forward_chunk, err);
-	return s ? s : for_chunks(f, i, end, end_chunk, err);
+		s = for_chunks(f, i, &qc_half_feed_forward, err);
+	if (s || (!slots[QC_SLOT_PLE_GATE].tensor && !slots[QC_SLOT_OUT_SCALE].tensor))
+		return s;
+	return for_chunks(f, i, &qc_half_end, err);
 }

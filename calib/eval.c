@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
-
 const double qc_kld_percentiles[QC_KLD_PERCENTILES] = {100, 99.9, 99, 95, 90, 50, 10, 5, 1, 0.1, 0};
 const double qc_dp_percentiles[QC_DP_PERCENTILES] = {100, 99.9, 99, 95, 90,  75, 50,
 						     25,  10,	5,  1,	0.1, 0};
@@ -139,41 +137,34 @@ static enum qc_status score_rows(struct evaluator *e, size_t base, size_t row, s
 /* `n` windows from window `first` on through the models, and their scores. */
 static enum qc_status run_batch(struct evaluator *e, size_t first, size_t n, struct qc_err *err)
 {
-	const size_t length = e->windows->length, rows = n * length;
+	const size_t length = e->windows->length, scored = e->windows->first;
 	const uint32_t *ids = e->windows->ids + first * length;
 	enum qc_status s = qc_forward_windows(e->model, ids, n, length, err);
 
 	if (!s && e->reference)
 		s = qc_forward_windows(e->reference, ids, n, length, err);
-	for (size_t row = 0; !s && row < rows; row += e->rows)
-		s = score_rows(e, first * length, row, rows - row < e->rows ? rows - row : e->rows,
-			       err);
+	/* logits of scored rows alone; where all are, of as many windows at a time as fit */
+	for (size_t row = scored; !s && row + 1 < n * length;) {
+		const size_t end = scored ? row / length * length + length - 1 : n * length - 1;
+		const size_t m = end - row < e->rows ? end - row : e->rows;
+
+		s = score_rows(e, first * length, row, m, err);
+		row += m;
+		if (!s && e->options->progress)
+			e->options->progress(e->options->user, first + (row + 1) / length,
+					     e->windows->n);
+		if (scored && row == end)
+			row += scored + 1;
+	}
 	return s;
 }
 
-/* As many windows at a time as fit into the memory asked for, at least one. */
-static size_t batch_size(const struct evaluator *e)
+uint64_t qc_eval_bytes(const struct qc_windows *w)
 {
-	const uint64_t memory = e->options->memory ? e->options->memory : 1 << 30;
-	const size_t n = e->windows->n;
-	size_t low = 1, high = e->options->batch && e->options->batch < n ? e->options->batch : n;
+	const uint64_t scored = (uint64_t)w->n * (w->length - 1 - w->first);
 
-	if (e->options->batch)
-		return high;
-	while (low < high) { /* the largest that fits */
-		const size_t middle = low + (high - low + 1) / 2;
-		uint64_t bytes = qc_forward_bytes(e->model, middle, e->windows->length);
-
-		if (e->reference &&
-		    !qc_add(bytes, qc_forward_bytes(e->reference, middle, e->windows->length),
-			    &bytes))
-			bytes = UINT64_MAX;
-		if (bytes <= memory)
-			low = middle;
-		else
-			high = middle - 1;
-	}
-	return low;
+	return scored * (sizeof(struct score) + sizeof(double)) +
+	       (uint64_t)w->n * w->length * sizeof(*w->ids);
 }
 
 static enum qc_status open_evaluator(struct evaluator *e, struct qc_err *err)
@@ -202,14 +193,13 @@ static enum qc_status run(struct evaluator *e, struct qc_err *err)
 {
 	const struct qc_eval_options *options = e->options;
 	enum qc_status s = open_evaluator(e, err);
-	const size_t batch = batch_size(e), total = e->windows->n;
+	const size_t total = e->windows->n;
+	const size_t batch = options->batch && options->batch < total ? options->batch : total;
 
 	for (size_t w = 0; !s && w < total; w += batch) {
 		const size_t n = total - w < batch ? total - w : batch;
 
 		s = run_batch(e, w, n, err);
-		if (!s && options->progress)
-			options->progress(options->user, w + n, total);
 	}
 	for (size_t w = 0; !s && options->per_window && w < total; w++) {
 		double sum = 0;

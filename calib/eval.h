@@ -46,11 +46,9 @@ enum qc_status qc_windows_halves(struct qc_windows *windows, const uint32_t *tok
 				 struct qc_bos bos, size_t length, size_t most, struct qc_err *err);
 
 struct qc_eval_options {
-	size_t batch; /* windows that go through the model together; 0: by memory, see below */
-	/* Memory for one batch, both models together, where it can be kept; 0: 1 GiB. */
-	uint64_t memory;
+	size_t batch;	    /* windows that go through the model together; 0: all of them */
 	double *per_window; /* mean loss of each window; NULL */
-	/* After each batch. NULL. */
+	/* As windows are scored; NULL. */
 	void (*progress)(void *user, size_t windows_done, size_t n_windows);
 	void *user;
 };
@@ -64,6 +62,9 @@ struct qc_eval {
 	size_t tokens; /* scored */
 	struct qc_estimate nll, ppl;
 };
+
+/* Bytes that the losses themselves take, beside what the forward passes do. */
+uint64_t qc_eval_bytes(const struct qc_windows *windows);
 
 /* QC_BAD_INPUT also when a logit is NaN. */
 QC_MUST_CHECK

@@ -11,11 +11,12 @@ static enum qc_status route_rows(struct qc_forward *f, const struct qc_matrix *s
 {
 	const struct qc_graph *g = &f->graph;
 	const size_t width = g->width;
-	const float *x = f->x + row * width;
-	float *in = f->expert_in + row * width, *logits = f->work;
-	float *seen = in; /* by the router */
-	enum qc_status s;
+	float *in = qc_rows_place(&f->expert_in, row, f->expert_buffer), *logits = f->work;
+	float *seen = in, *x; /* seen by the router */
+	enum qc_status s = qc_rows_read(&f->x, row, n, f->x_buffer, &x, err);
 
+	if (s)
+		return s;
 	qc_matrix_norm(f,
 		       &slots[slots[QC_SLOT_PRE_FFW_NORM_2].weight ? QC_SLOT_PRE_FFW_NORM_2
 								   : QC_SLOT_FFN_NORM],
@@ -29,7 +30,7 @@ static enum qc_status route_rows(struct qc_forward *f, const struct qc_matrix *s
 	if (!s)
 		qc_route(logits, n, g->n_experts, g->n_used, f->chosen + row * g->n_used,
 			 f->chosen_weights + row * g->n_used, f->threads);
-	return s;
+	return s ? s : qc_rows_write(&f->expert_in, row, n, in, err);
 }
 
 static enum qc_status route(struct qc_forward *f, const struct qc_graph_block *block,
@@ -96,17 +97,55 @@ static void clear_expert(struct expert *expert)
 	qc_matrix_clear(&expert->down);
 }
 
+/* x = what the experts see, of the `n` rows whose places in `chosen` are listed. */
+static enum qc_status gather(const struct qc_forward *f, const uint32_t *places, size_t n, float *x,
+			     struct qc_err *err)
+{
+	const size_t width = f->graph.width;
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < n; i++) {
+		float *row = x + i * width, *at;
+
+		s = qc_rows_read(&f->expert_in, places[i] / f->graph.n_used, 1, row, &at, err);
+		if (!s && at != row)
+			memcpy(row, at, width * sizeof(*row));
+	}
+	return s;
+}
+
+/* Add one expert's output to those rows. */
+static enum qc_status scatter(const struct qc_forward *f, const uint32_t *places, size_t n,
+			      const float *x, struct qc_err *err)
+{
+	const size_t width = f->graph.width;
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < n; i++) {
+		const uint64_t row = places[i] / f->graph.n_used;
+		const float weight = f->chosen_weights[places[i]];
+		float *out;
+
+		s = qc_rows_read(&f->expert_out, row, 1, f->expert_buffer, &out, err);
+		for (size_t j = 0; !s && j < width; j++)
+			out[j] += weight * x[i * width + j];
+		if (!s)
+			s = qc_rows_write(&f->expert_out, row, 1, out, err);
+	}
+	return s;
+}
+
 /* The `n` rows whose places are listed. */
 static enum qc_status apply_expert(struct qc_forward *f, const struct expert *expert,
 				   const uint32_t *places, size_t n, struct qc_err *err)
 {
-	const size_t width = f->graph.width, used = f->graph.n_used, bytes = width * sizeof(float);
-	float *x = f->work, *gate = x + n * width, *up = gate + n * expert->width;
-	enum qc_status s;
+	float *x = f->work, *gate = x + n * f->graph.width, *up = gate + n * expert->width;
+	enum qc_status s = qc_forward_stopped(f, err);
 
-	for (size_t i = 0; i < n; i++)
-		memcpy(x + i * width, f->expert_in + places[i] / used * width, bytes);
-	s = qc_matrix_apply_rows(f, &expert->gate, 0, expert->width, x, n, gate, err);
+	if (!s)
+		s = gather(f, places, n, x, err);
+	if (!s)
+		s = qc_matrix_apply_rows(f, &expert->gate, 0, expert->width, x, n, gate, err);
 	if (!s && expert->fused)
 		s = qc_matrix_apply_rows(f, &expert->gate, expert->width, expert->width, x, n, up,
 					 err);
@@ -116,13 +155,21 @@ static enum qc_status apply_expert(struct qc_forward *f, const struct expert *ex
 		return s;
 	qc_activate(f->graph.arch->activation, gate, up, n * expert->width, f->threads);
 	s = qc_matrix_apply(f, &expert->down, gate, n, x, err);
-	/* a row chooses an expert once, so no two of these are the same row */
-#pragma omp parallel for schedule(static) num_threads(f->threads)
-	for (size_t i = 0; i < n; i++) {
-		float *out = f->expert_out + places[i] / used * width;
+	return s ? s : scatter(f, places, n, x, err);
+}
 
-		for (size_t j = 0; j < width; j++)
-			out[j] += f->chosen_weights[places[i]] * x[i * width + j];
+/* The sums begin at zero. */
+static enum qc_status clear_outputs(struct qc_forward *f, struct qc_err *err)
+{
+	const size_t step = f->chunk * f->length;
+	enum qc_status s = QC_OK;
+
+	for (size_t row = 0; !s && row < f->rows; row += step) {
+		const size_t n = f->rows - row < step ? f->rows - row : step;
+		float *out = qc_rows_place(&f->expert_out, row, f->expert_buffer);
+
+		memset(out, 0, n * f->graph.width * sizeof(*out));
+		s = qc_rows_write(&f->expert_out, row, n, out, err);
 	}
 	return s;
 }
@@ -133,10 +180,11 @@ enum qc_status qc_experts_run(struct qc_forward *f, const struct qc_graph_block 
 	const size_t step = f->chunk * f->length;
 	enum qc_status s = route(f, block, err);
 
+	if (!s)
+		s = clear_outputs(f, err);
 	if (s)
 		return s;
 	sort_by_expert(f);
-	memset(f->expert_out, 0, f->rows * f->graph.width * sizeof(float));
 	for (uint32_t e = 0; !s && e < f->graph.n_experts; e++) {
 		const size_t end = f->expert_starts[e + 1];
 		struct expert expert = {0};

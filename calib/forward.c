@@ -13,8 +13,6 @@
 #include <omp.h>
 #endif
 
-enum { CHUNK_ROWS = 1024 }; /* enough for matrix products at full speed */
-
 static int n_processors(void)
 {
 #ifdef _OPENMP
@@ -36,83 +34,21 @@ enum qc_status qc_forward_open(struct qc_forward **out, struct qc_model *model,
 	f->threads = options->threads > 0 ? options->threads : n_processors();
 	qc_linalg_start();
 	s = qc_graph_bind(&f->graph, model, options->yarn, err);
+	for (size_t i = 0; !s && i < model->n_tensors; i++)
+		f->has_input_scales |= model->tensors[i].input_scale != NULL;
+	if (!s && options->inputs != QC_INPUTS_F32 && !qc_rounded_columns(f)) {
+		s = qc_fail(err, QC_USAGE,
+			    "'%s': no weight of its blocks is quantized, so none has a kernel with "
+			    "quantized activations",
+			    model->path);
+		qc_graph_clear(&f->graph);
+	}
 	if (s) {
 		free(f);
 		return s;
 	}
 	*out = f;
 	return QC_OK;
-}
-
-/* The largest group of weights that are decoded together, in floats: a half of a block, an expert.
- */
-static uint64_t largest_weights(const struct qc_graph *g)
-{
-	uint64_t most = g->ple_width ? g->ple_model_proj.in * g->ple_model_proj.out : 0;
-
-	for (uint32_t i = 0; i < g->n_blocks; i++) {
-		uint64_t sums[3] = {0, 0, 0};
-
-		for (int slot = 0; slot < QC_SLOTS; slot++) {
-			const struct qc_weight *w = &g->blocks[i].slots[slot];
-
-			if (w->tensor)
-				sums[w->count > 1 ? 2 : slot > QC_SLOT_POST_ATTN_NORM] +=
-					w->in * w->out;
-		}
-		for (int k = 0; k < 3; k++)
-			most = sums[k] > most ? sums[k] : most;
-	}
-	return most;
-}
-
-/* What make_states() takes, in floats a row. */
-static uint64_t row_floats(const struct qc_graph *g)
-{
-	uint64_t n = g->width + (uint64_t)g->n_blocks * g->ple_width;
-
-	if (g->n_experts)
-		n += 2 * (uint64_t)g->width + 3 * (uint64_t)g->n_used;
-	for (uint32_t i = 0; i < g->n_blocks; i++)
-		if (g->blocks[i].kv_kept)
-			n += 2 * (uint64_t)g->blocks[i].heads_kv * g->blocks[i].head_size;
-	return n;
-}
-
-/* Floats of work space a row. */
-static uint64_t work_columns(const struct qc_graph *g)
-{
-	uint64_t most = (uint64_t)g->n_blocks * g->ple_width;
-
-	for (uint32_t i = 0; i < g->n_blocks; i++) {
-		const uint64_t n = qc_block_work(g, i);
-
-		most = n > most ? n : most;
-	}
-	return most;
-}
-
-/* Windows that go through a half of a block at a time. */
-static size_t chunk_windows(size_t n_windows, size_t length)
-{
-	const size_t n = length < CHUNK_ROWS ? CHUNK_ROWS / length : 1;
-
-	return n < n_windows ? n : n_windows;
-}
-
-uint64_t qc_forward_bytes(const struct qc_forward *f, size_t n_windows, size_t length)
-{
-	const struct qc_graph *g = &f->graph;
-	uint64_t rows, states, work, all;
-
-	if (!qc_mul(n_windows, length, &rows) || !qc_mul(rows, row_floats(g), &states) ||
-	    !qc_mul(chunk_windows(n_windows, length) * length, work_columns(g), &work) ||
-	    !qc_add(states, work, &all) ||
-	    !qc_add(all, qc_attention_work(length, f->threads), &all) ||
-	    !qc_add(all, largest_weights(g), &all) || !qc_mul(all, sizeof(float), &all) ||
-	    !qc_add(all, qc_head_bytes(f, rows), &all))
-		return UINT64_MAX;
-	return all;
 }
 
 /* Everything that depends on the windows. */
@@ -123,27 +59,30 @@ static void clear_states(struct qc_forward *f)
 		free(f->sines[i]);
 		f->cosines[i] = f->sines[i] = NULL;
 	}
-	for (uint32_t i = 0; i < f->graph.n_blocks; i++) {
-		if (f->kept_k)
-			free(f->kept_k[i]);
-		if (f->kept_v)
-			free(f->kept_v[i]);
+	for (uint32_t i = 0; i < f->graph.n_blocks && f->kept_k && f->kept_v; i++) {
+		qc_rows_clear(&f->kept_k[i]);
+		qc_rows_clear(&f->kept_v[i]);
 	}
 	free(f->kept_k);
 	free(f->kept_v);
-	free(f->x);
-	free(f->ple);
+	qc_rows_clear(&f->x);
+	qc_rows_clear(&f->ple);
+	qc_rows_clear(&f->expert_in);
+	qc_rows_clear(&f->expert_out);
+	qc_spill_close(&f->file);
+	free(f->x_buffer);
+	free(f->ple_buffer);
+	free(f->expert_buffer);
 	free(f->work);
 	free(f->attention_work);
-	free(f->expert_in);
-	free(f->expert_out);
+	free(f->rounded);
 	free(f->chosen);
 	free(f->chosen_weights);
 	free(f->by_expert);
 	free(f->expert_starts);
 	f->kept_k = f->kept_v = NULL;
-	f->x = f->ple = f->work = f->attention_work = f->expert_in = f->expert_out = NULL;
-	f->chosen_weights = NULL;
+	f->x_buffer = f->ple_buffer = f->expert_buffer = NULL;
+	f->work = f->attention_work = f->rounded = f->chosen_weights = NULL;
 	f->chosen = f->by_expert = NULL;
 	f->expert_starts = NULL;
 	f->rows = 0;
@@ -179,106 +118,151 @@ float *qc_floats(uint64_t rows, uint64_t a, uint64_t b)
 	return malloc(n ? n : sizeof(float));
 }
 
-static bool make_experts(struct qc_forward *f)
+/* Rows that are in memory, or at *offset of the file. */
+static enum qc_status make_rows(struct qc_forward *f, struct qc_rows *rows, uint64_t n,
+				uint64_t cols, uint64_t *offset, struct qc_err *err)
+{
+	return qc_rows_make(rows, n, cols, f->file.is_open ? &f->file : NULL, offset, err);
+}
+
+static enum qc_status make_experts(struct qc_forward *f, uint64_t *offset, struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
+	enum qc_status s;
 
 	if (!g->n_experts)
-		return true;
-	f->expert_in = qc_floats(f->rows, g->width, 1);
-	f->expert_out = qc_floats(f->rows, g->width, 1);
+		return QC_OK;
 	f->chosen_weights = qc_floats(f->rows, g->n_used, 1);
 	f->chosen = calloc(f->rows * g->n_used, sizeof(*f->chosen));
 	f->by_expert = calloc(f->rows * g->n_used, sizeof(*f->by_expert));
 	f->expert_starts = calloc((size_t)g->n_experts + 1, sizeof(*f->expert_starts));
-	return f->expert_in && f->expert_out && f->chosen_weights && f->chosen && f->by_expert &&
-	       f->expert_starts;
+	if (!f->chosen_weights || !f->chosen || !f->by_expert || !f->expert_starts)
+		return qc_no_memory(err);
+	s = make_rows(f, &f->expert_in, f->rows, g->width, offset, err);
+	return s ? s : make_rows(f, &f->expert_out, f->rows, g->width, offset, err);
 }
 
-static bool make_kept(struct qc_forward *f)
+static enum qc_status make_kept(struct qc_forward *f, uint64_t *offset, struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
+	enum qc_status s = QC_OK;
 
 	f->kept_k = calloc(g->n_blocks, sizeof(*f->kept_k));
 	f->kept_v = calloc(g->n_blocks, sizeof(*f->kept_v));
 	if (!f->kept_k || !f->kept_v)
-		return false;
-	for (uint32_t i = 0; i < g->n_blocks; i++) {
+		return qc_no_memory(err);
+	for (uint32_t i = 0; !s && i < g->n_blocks; i++) {
 		const struct qc_graph_block *b = &g->blocks[i];
+		const uint64_t width = (uint64_t)b->heads_kv * b->head_size;
 
 		if (!b->kv_kept)
 			continue;
-		f->kept_k[i] = qc_floats(f->rows, b->heads_kv, b->head_size);
-		f->kept_v[i] = qc_floats(f->rows, b->heads_kv, b->head_size);
-		if (!f->kept_k[i] || !f->kept_v[i])
-			return false;
+		s = make_rows(f, &f->kept_k[i], f->rows, width, offset, err);
+		if (!s)
+			s = make_rows(f, &f->kept_v[i], f->rows, width, offset, err);
 	}
-	return true;
+	return s;
+}
+
+static bool make_work(struct qc_forward *f)
+{
+	const struct qc_graph *g = &f->graph;
+	const size_t chunk = f->chunk * f->length;
+	bool good = true;
+
+	for (int i = 0; i < QC_ROPES && good; i++) {
+		f->cosines[i] = qc_floats(f->length, g->ropes[i].n_pairs, 1);
+		f->sines[i] = qc_floats(f->length, g->ropes[i].n_pairs, 1);
+		good = f->cosines[i] && f->sines[i];
+		if (good)
+			qc_rotary_tables(&g->ropes[i], f->length, f->cosines[i], f->sines[i]);
+	}
+	f->work = qc_floats(chunk, qc_work_columns(g), 1);
+	f->attention_work = qc_floats(qc_attention_work(f->length, f->threads), 1, 1);
+	f->rounded = qc_floats(chunk, qc_rounded_columns(f), 1);
+	if (f->file.is_open) {
+		f->x_buffer = qc_floats(chunk, g->width, 1);
+		f->ple_buffer = qc_floats(chunk, g->ple_width, 1);
+		f->expert_buffer = qc_floats(chunk, g->n_experts ? g->width : 0, 1);
+		good = good && f->x_buffer && f->ple_buffer && f->expert_buffer;
+	}
+	return good && f->work && f->attention_work && f->rounded;
 }
 
 static enum qc_status make_states(struct qc_forward *f, size_t n_windows, size_t length,
 				  struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
-	bool good = true;
+	uint64_t offset = 0;
+	enum qc_status s = QC_OK;
 
 	f->n_windows = n_windows;
 	f->length = length;
 	f->rows = n_windows * length;
-	f->chunk = chunk_windows(n_windows, length);
-	for (int i = 0; i < QC_ROPES && good; i++) {
-		f->cosines[i] = qc_floats(length, g->ropes[i].n_pairs, 1);
-		f->sines[i] = qc_floats(length, g->ropes[i].n_pairs, 1);
-		good = f->cosines[i] && f->sines[i];
-		if (good)
-			qc_rotary_tables(&g->ropes[i], length, f->cosines[i], f->sines[i]);
-	}
-	f->x = qc_floats(f->rows, g->width, 1);
-	f->ple = qc_floats(f->rows, g->n_blocks, g->ple_width);
-	f->work = qc_floats(f->chunk * length, work_columns(g), 1);
-	f->attention_work = qc_floats(qc_attention_work(length, f->threads), 1, 1);
-	good = good && f->x && f->ple && f->work && f->attention_work && make_experts(f) &&
-	       make_kept(f);
-	return good ? QC_OK : qc_no_memory(err);
+	f->chunk = qc_chunk_windows(n_windows, length);
+	if (qc_must_spill(f, n_windows, length))
+		s = qc_spill_open(&f->file, f->options.spill_dir, qc_spilled_bytes(g, f->rows),
+				  err);
+	if (!s)
+		s = make_rows(f, &f->x, f->rows, g->width, &offset, err);
+	if (!s)
+		s = make_rows(f, &f->ple, f->rows * g->n_blocks, g->ple_width, &offset, err);
+	if (!s)
+		s = make_experts(f, &offset, err);
+	if (!s)
+		s = make_kept(f, &offset, err);
+	return s || make_work(f) ? s : qc_no_memory(err);
 }
 
-static enum qc_status check_states(const struct qc_forward *f, uint32_t block, struct qc_err *err)
+/* Call `step` with all rows of the residual stream, a chunk at a time, and keep what it writes. */
+typedef enum qc_status rows_fn(struct qc_forward *f, void *user, size_t row, size_t n, float *x,
+			       struct qc_err *err);
+static enum qc_status for_rows(struct qc_forward *f, rows_fn *step, void *user, bool writes,
+			       struct qc_err *err)
 {
-	const size_t width = f->graph.width;
-
-	for (size_t r = 0; r < f->rows; r++)
-		for (size_t i = 0; i < width; i++)
-			if (!isfinite(f->x[r * width + i]))
-				return qc_fail(err, QC_BAD_INPUT,
-					       "'%s': block %u: NaN or infinite activation, window "
-					       "%zu, position %zu, channel %zu",
-					       f->graph.model->path, block, r / f->length,
-					       r % f->length, i);
-	return QC_OK;
-}
-
-static enum qc_status run_blocks(struct qc_forward *f, struct qc_err *err)
-{
-	struct qc_matrix norm = {0};
+	const size_t chunk = f->chunk * f->length;
 	enum qc_status s = QC_OK;
 
-	for (uint32_t i = 0; !s && i < f->graph.n_blocks; i++) {
-		if (f->options.stop && *f->options.stop)
-			return qc_fail(err, QC_INTERRUPTED, "interrupted");
-		s = qc_block_run(f, i, err);
+	for (size_t row = 0; !s && row < f->rows; row += chunk) {
+		const size_t n = f->rows - row < chunk ? f->rows - row : chunk;
+		float *x;
+
+		s = qc_rows_read(&f->x, row, n, f->x_buffer, &x, err);
 		if (!s)
-			s = check_states(f, i, err);
+			s = step(f, user, row, n, x, err);
+		if (!s && writes)
+			s = qc_rows_write(&f->x, row, n, x, err);
 	}
-	if (!s)
-		s = qc_matrix_load(f, &f->graph.output_norm, 0, &norm, err);
-	if (!s)
-		qc_matrix_norm(f, &norm, f->x, f->rows, f->graph.width, f->x);
-	qc_matrix_clear(&norm);
 	return s;
 }
 
-enum qc_status qc_forward_windows(struct qc_forward *f, const uint32_t *ids, size_t n_windows,
-				  size_t length, struct qc_err *err)
+static enum qc_status check_rows(struct qc_forward *f, void *user, size_t row, size_t n, float *x,
+				 struct qc_err *err)
+{
+	const uint32_t *block = user;
+	const size_t width = f->graph.width;
+
+	for (size_t i = 0; i < n * width; i++)
+		if (!isfinite(x[i]))
+			return qc_fail(err, QC_BAD_INPUT,
+				       "'%s': block %u: NaN or infinite activation, window %zu, "
+				       "position %zu, channel %zu",
+				       f->graph.model->path, *block, (row + i / width) / f->length,
+				       (row + i / width) % f->length, i % width);
+	return QC_OK;
+}
+
+static enum qc_status norm_rows(struct qc_forward *f, void *user, size_t row, size_t n, float *x,
+				struct qc_err *err)
+{
+	(void)row;
+	(void)err;
+	qc_matrix_norm(f, user, x, n, f->graph.width, x);
+	return QC_OK;
+}
+
+enum qc_status qc_forward_start(struct qc_forward *f, const uint32_t *ids, size_t n_windows,
+				size_t length, struct qc_err *err)
 {
 	uint64_t rows;
 	enum qc_status s;
@@ -295,8 +279,51 @@ enum qc_status qc_forward_windows(struct qc_forward *f, const uint32_t *ids, siz
 	s = make_states(f, n_windows, length, err);
 	if (!s)
 		s = qc_embed(f, ids, err);
+	if (s)
+		clear_states(f);
+	return s;
+}
+
+enum qc_status qc_forward_stopped(const struct qc_forward *f, struct qc_err *err)
+{
+	return f->options.stop && *f->options.stop ? qc_fail(err, QC_INTERRUPTED, "interrupted")
+						   : QC_OK;
+}
+
+enum qc_status qc_forward_block_done(struct qc_forward *f, uint32_t block, struct qc_err *err)
+{
+	enum qc_status s = for_rows(f, check_rows, &block, false, err);
+
+	if (!s && f->options.progress)
+		f->options.progress(f->options.progress_user, block + 1, f->graph.n_blocks);
+	return s ? s : qc_forward_stopped(f, err);
+}
+
+enum qc_status qc_forward_finish(struct qc_forward *f, struct qc_err *err)
+{
+	struct qc_matrix norm = {0};
+	enum qc_status s = qc_matrix_load(f, &f->graph.output_norm, 0, &norm, err);
+
 	if (!s)
-		s = run_blocks(f, err);
+		s = for_rows(f, norm_rows, &norm, true, err);
+	qc_matrix_clear(&norm);
+	return s;
+}
+
+enum qc_status qc_forward_windows(struct qc_forward *f, const uint32_t *ids, size_t n_windows,
+				  size_t length, struct qc_err *err)
+{
+	enum qc_status s = qc_forward_start(f, ids, n_windows, length, err);
+
+	if (s)
+		return s;
+	for (uint32_t i = 0; !s && i < f->graph.n_blocks; i++) {
+		s = qc_block_run(f, i, err);
+		if (!s)
+			s = qc_forward_block_done(f, i, err);
+	}
+	if (!s)
+		s = qc_forward_finish(f, err);
 	if (s)
 		clear_states(f);
 	return s;

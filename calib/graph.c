@@ -171,6 +171,7 @@ static enum qc_status bind_slot(struct binding *binding, uint32_t layer, enum qc
 	weight->count = strlen(shape) > 2 ? letter_size(binding->model, *shape++, layer) : 1;
 	weight->out = strlen(shape) > 1 ? letter_size(binding->model, *shape++, layer) : 1;
 	weight->in = letter_size(binding->model, *shape, layer);
+	weight->may_be_quantized = weight->out > 1 && slot != QC_SLOT_ROUTER;
 	s = check_shape(weight, err);
 	if (!s && strlen(shapes[slot]) > 1)
 		s = bind_companions(binding, name, slot != QC_SLOT_ROUTER, weight, err);

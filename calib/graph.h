@@ -100,6 +100,7 @@ extern const struct qc_graph_arch *const qc_graph_archs[];
 struct qc_weight {
 	const struct qc_tensor *tensor;	      /* NULL: not there */
 	const struct qc_tensor *bias, *scale; /* "NAME.bias", "NAME.scale"; NULL */
+	bool may_be_quantized;	 /* what quantizers take: no norm, no router, no scalar */
 	uint64_t in, out, count; /* `count` matrices of `out` rows of `in`; a vector has out 1 */
 };
 

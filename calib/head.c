@@ -8,7 +8,9 @@
 enum {
 	HEAD_STAYS = 256 << 20,	 /* bytes of a decoded head that is kept */
 	HEAD_PART = 64 << 20,	 /* bytes of a larger one that are decoded at a time */
-	LOGITS_BYTES = 64 << 20, /* of logits made at a time */
+	LOGITS_BYTES = 64 << 20, /* of logits made at a time, ... */
+	LOGITS_PART = 8,	 /* ... at most one of so many parts of the memory allowed, ... */
+	LOGITS_ROWS = 256,	 /* ... but so many rows where the head is decoded for each time */
 };
 
 /* Rows of the head that are decoded at a time: all, when it stays. */
@@ -75,14 +77,18 @@ enum qc_status qc_forward_logits(struct qc_forward *f, size_t row, size_t n, flo
 				 struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
-	const float *x;
 	const bool stays = head_part(g) == g->vocab;
-	enum qc_status s = QC_OK;
+	float *buffer = NULL, *x;
+	enum qc_status s = qc_forward_stopped(f, err);
 
+	if (s)
+		return s;
 	if (row > f->rows || n > f->rows - row)
 		return qc_fail(err, QC_USAGE, "rows %zu to %zu of %zu", row, row + n, f->rows);
-	x = f->x + row * g->width;
-	if (f->options.input)
+	if (f->file.is_open && !(buffer = qc_floats(n, g->width, 1)))
+		return qc_no_memory(err);
+	s = qc_rows_read(&f->x, row, n, buffer, &x, err);
+	if (!s && f->options.input)
 		s = f->options.input(f->options.user, &g->head, 0, x, n, err);
 	if (!s && stays && !f->head) {
 		f->head = qc_floats(g->vocab, g->width, 1);
@@ -101,20 +107,23 @@ enum qc_status qc_forward_logits(struct qc_forward *f, size_t row, size_t n, flo
 		s = finish_head(f, n, logits, err);
 	if (!s && g->softcap > 0)
 		qc_softcap(logits, n * g->vocab, g->softcap, f->threads);
+	free(buffer);
 	return s;
 }
 
-uint64_t qc_head_bytes(const struct qc_forward *f, size_t rows)
+uint64_t qc_head_bytes(const struct qc_forward *f)
 {
-	return (head_part(&f->graph) * f->graph.width +
-		(uint64_t)f->graph.vocab * qc_forward_logit_rows(f, rows)) *
-	       sizeof(float);
+	return head_part(&f->graph) * f->graph.width * sizeof(float);
 }
 
 size_t qc_forward_logit_rows(const struct qc_forward *f, size_t rows)
 {
-	const size_t n = LOGITS_BYTES / sizeof(float) / f->graph.vocab;
+	const uint64_t limit = f->options.mem_limit / LOGITS_PART;
+	const uint64_t bytes = limit && limit < LOGITS_BYTES ? limit : LOGITS_BYTES;
+	size_t n = bytes / sizeof(float) / f->graph.vocab;
 
+	if (n < LOGITS_ROWS && head_part(&f->graph) != f->graph.vocab)
+		n = LOGITS_ROWS;
 	return n < 1 ? 1 : n < rows ? n : rows;
 }
 

@@ -3,6 +3,7 @@
 #ifndef QC_CALIB_LINALG_H
 #define QC_CALIB_LINALG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Make every BLAS call run on the thread that makes it: the threads are ours (OpenMP), and sums
@@ -22,5 +23,23 @@ void qc_gemm_nn(size_t m, size_t n, size_t k, float alpha, const float *a, size_
  * tiles do not depend on the number of threads, so neither does the result. */
 void qc_matmul(size_t rows, size_t in, size_t out, const float *x, const float *w, float *y,
 	       size_t ldy, int threads);
+
+/* y[n] -= x[k] a[k, n], rows of a at a distance of lda. */
+void qc_subtract_rows(size_t n, size_t k, const float *x, const float *a, size_t lda, float *y);
+
+/* h[n, n] += x' y of x[rows, n] and y[rows, n], in tiles on `threads` threads: the sum of each
+ * element does not depend on their number. */
+void qc_add_products(size_t rows, size_t n, const float *x, const float *y, float *h, int threads);
+
+/* The same of x[rows, m] and y[rows, n] for h[m, n]. */
+void qc_add_cross_products(size_t rows, size_t m, size_t n, const float *x, const float *y,
+			   float *h, int threads);
+
+/* h[n, n], symmetric: the upper triangle R, diagonal included, with h = R R' replaces it and the
+ * rest is 0. False when h is not positive definite. */
+bool qc_cholesky_upper(size_t n, float *h);
+
+/* b[rows, n] = b (R R')^-1 with that R. */
+void qc_solve_rows(size_t rows, size_t n, const float *r, float *b);
 
 #endif

@@ -20,6 +20,30 @@ static enum qc_status read_part(const struct qc_tensor *tensor, uint64_t index, 
 			      err);
 }
 
+bool qc_rounds_inputs(const struct qc_forward *f, const struct qc_weight *weight)
+{
+	const struct qc_tensor *t = weight->tensor;
+
+	if (f->options.inputs == QC_INPUTS_F32 || !t || weight->out == 1 || t->layer < 0)
+		return false;
+	return f->has_input_scales ? t->input_scale != NULL
+				   : weight->may_be_quantized &&
+					     (t->encoding || t->source->type->block_elems > 1);
+}
+
+/* The factor of matrix `index`: one for all, or one each. */
+static enum qc_status read_input_scale(const struct qc_weight *weight, uint64_t index, float *scale,
+				       struct qc_err *err)
+{
+	const struct qc_source *source = weight->tensor->input_scale;
+	struct qc_tensor factors = *weight->tensor;
+
+	if (!source)
+		return QC_OK;
+	factors.source = source;
+	return qc_tensor_read(&factors, source->rows > 1 ? index : 0, 1, scale, 1, err);
+}
+
 enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight *weight,
 			      uint64_t index, struct qc_matrix *matrix, struct qc_err *err)
 {
@@ -39,6 +63,9 @@ enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight
 	}
 	if (!s && weight->scale)
 		s = read_part(weight->scale, index, weight->count, 1, &matrix->scale, err);
+	matrix->rounds_inputs = qc_rounds_inputs(f, weight);
+	if (!s && matrix->rounds_inputs)
+		s = read_input_scale(weight, index, &matrix->input_scale, err);
 	if (s)
 		qc_matrix_clear(matrix);
 	return s;
@@ -62,6 +89,11 @@ enum qc_status qc_matrix_apply_rows(const struct qc_forward *f, const struct qc_
 		s = f->options.input(f->options.user, matrix->weight, matrix->index, x, rows, err);
 	if (s)
 		return s;
+	if (matrix->rounds_inputs) {
+		qc_round_inputs(f->options.inputs, x, rows, in, matrix->input_scale, f->rounded,
+				f->threads);
+		x = f->rounded;
+	}
 	qc_matmul(rows, in, n, x, matrix->w + first * in, y, n, f->threads);
 	if (matrix->scale != 1)
 		qc_scale(y, rows * n, matrix->scale, f->threads);

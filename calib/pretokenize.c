@@ -221,7 +221,7 @@ static enum qc_status cut(const struct cutting *c, size_t step, const char *text
 	const PCRE2_SIZE *span;
 	size_t at = 0;
 
-	if (step == c->pre->n_steps)
+	if (step == c->pre->n_steps || step == MAX_STEPS)
 		return c->word(c->context, text, len, c->err);
 	span = pcre2_get_ovector_pointer(c->matcher->spans[step]);
 	while (at < len) {

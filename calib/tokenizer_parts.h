@@ -9,7 +9,7 @@
 #include "calib/pairs.h"
 #include "calib/pretokenize.h"
 #include "calib/special.h"
-#include "calib/tokenizer.h"
+#include "calib/tokenize.h"
 #include "calib/word_cache.h"
 #include "formats/tokenizer.h"
 

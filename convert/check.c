@@ -1,55 +1,22 @@
 #include "convert/check.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/strmap.h"
+#include "convert/check_manifest.h"
 #include "convert/compare.h"
-#include "convert/manifest.h"
 #include "convert/step.h"
+#include "formats/experts_split.h"
 #include "formats/format.h"
 #include "formats/hf.h"
-
-#define READ_BYTES (1u << 20)
-
-enum qc_status qc_hash_file(const struct qc_file *file, const struct qconv_options *options,
-			    struct qc_digest128 *digest, struct qc_err *err)
-{
-	struct qconv_progress progress = {.phase = "hash", .bytes_total = file->size};
-	struct qc_hasher *hasher = qc_hasher_new();
-	uint8_t *buffer = malloc(READ_BYTES);
-	enum qc_status s = hasher && buffer ? QC_OK : qc_no_memory(err);
-
-	for (uint64_t at = 0; !s && at < file->size;) {
-		uint64_t left = file->size - at, n = left < READ_BYTES ? left : READ_BYTES;
-
-		if (options->stop && *options->stop)
-			s = qc_fail(err, QC_INTERRUPTED, "interrupted");
-		else
-			s = qc_file_read(file, at, buffer, (size_t)n, err);
-		if (s)
-			break;
-		qc_hasher_add(hasher, buffer, (size_t)n);
-		at += n;
-		progress.bytes_done = at;
-		if (options->progress)
-			options->progress(&progress, options->user);
-	}
-	if (!s)
-		*digest = qc_hasher_digest(hasher);
-	free(buffer);
-	qc_hasher_free(hasher);
-	return s;
-}
 
 /* One verification. */
 struct check {
 	struct qc_check_report *report;
 	const struct qconv_options *options;
-	struct qc_model file, source;
+	struct qc_model *file, *source;
 	struct qc_strmap names; /* of the file's tensors -> index */
 	struct qc_compare_pair *pairs;
 	size_t n_pairs;
@@ -66,138 +33,13 @@ static enum qc_status index_names(struct check *c)
 {
 	bool was_there;
 
-	for (size_t i = 0; i < c->file.n_tensors; i++) {
-		const char *name = name_of(c, &c->file.tensors[i]);
+	for (size_t i = 0; i < c->file->n_tensors; i++) {
+		const char *name = name_of(c, &c->file->tensors[i]);
 
 		if (qc_strmap_add(&c->names, name, strlen(name), i, &was_there, c->err))
 			return c->err->status;
 	}
 	return QC_OK;
-}
-
-/* XXH3-128 of one tensor's stored bytes, for telling which one of a changed file it is. */
-static enum qc_status hash_extent(const struct qc_file *file, uint64_t offset, uint64_t bytes,
-				  char hex[33], struct qc_err *err)
-{
-	struct qc_hasher *hasher = qc_hasher_new();
-	uint8_t *buffer = malloc(READ_BYTES);
-	enum qc_status s = hasher && buffer ? QC_OK : qc_no_memory(err);
-
-	while (!s && bytes) {
-		size_t n = bytes < READ_BYTES ? (size_t)bytes : READ_BYTES;
-
-		s = qc_file_read(file, offset, buffer, n, err);
-		if (!s)
-			qc_hasher_add(hasher, buffer, n);
-		offset += n;
-		bytes -= n;
-	}
-	if (!s)
-		qc_digest128_hex(qc_hasher_digest(hasher), hex);
-	free(buffer);
-	qc_hasher_free(hasher);
-	return s;
-}
-
-/* A file is not the manifest's: the first of its tensors that is not, or else what lies around
- * them. */
-static enum qc_status find_difference(struct check *c, const struct qc_manifest *manifest,
-				      const struct qc_manifest_entry *wanted,
-				      const struct qc_file *file)
-{
-	struct qc_arena *arena = &c->report->arena;
-	const char *text = NULL;
-
-	if (file->size != wanted->bytes)
-		text = qc_arena_printf(arena, "the file has %llu bytes, the manifest says %llu",
-				       (unsigned long long)file->size,
-				       (unsigned long long)wanted->bytes);
-	for (size_t i = 0; !text && i < manifest->n_tensors; i++) {
-		const struct qc_manifest_entry *entry = &manifest->tensors[i];
-		char hex[33];
-
-		if (manifest->n_files && (!entry->file || strcmp(entry->file, wanted->name)))
-			continue;
-		if (entry->offset > file->size || entry->bytes > file->size - entry->offset)
-			return qc_fail(c->err, QC_BAD_INPUT,
-				       "manifest: tensor '%s' lies outside the file", entry->name);
-		if (hash_extent(file, entry->offset, entry->bytes, hex, c->err))
-			return c->err->status;
-		if (strcmp(hex, entry->xxh3_128))
-			text = qc_arena_printf(arena, "tensor '%s' is not what was written",
-					       entry->name);
-	}
-	if (!text)
-		text = qc_arena_printf(arena,
-				       "header, metadata or padding is not what was written");
-	if (text && manifest->n_files)
-		text = qc_arena_printf(arena, "'%s': %s", wanted->name, text);
-	c->report->first_difference = text;
-	return text ? QC_OK : qc_no_memory(c->err);
-}
-
-static enum qc_status check_file(struct check *c, const struct qc_manifest *manifest,
-				 const struct qc_manifest_entry *wanted, const char *path)
-{
-	struct qc_file file = {0};
-	struct qc_digest128 digest;
-	char hex[33];
-	enum qc_status s = qc_file_open(&file, path, c->err);
-
-	if (!s)
-		s = qc_hash_file(&file, c->options, &digest, c->err);
-	if (!s) {
-		qc_digest128_hex(digest, hex);
-		if (file.size != wanted->bytes || strcmp(hex, wanted->xxh3_128)) {
-			c->report->hashes = QC_HASH_DIFFERENT;
-			s = find_difference(c, manifest, wanted, &file);
-		}
-	}
-	qc_file_close(&file);
-	return s;
-}
-
-static enum qc_status check_hashes(struct check *c, const struct qc_manifest *manifest,
-				   const char *path)
-{
-	enum qc_status s = QC_OK;
-
-	c->report->hashes = QC_HASH_EQUAL;
-	if (!manifest->n_files)
-		return check_file(c, manifest, &manifest->file, path);
-	for (size_t i = 0; !s && i < manifest->n_files && c->report->hashes == QC_HASH_EQUAL; i++) {
-		char *name;
-
-		if (asprintf(&name, "%s/%s", path, manifest->files[i].name) < 0)
-			return qc_no_memory(c->err);
-		s = check_file(c, manifest, &manifest->files[i], name);
-		free(name);
-	}
-	return s;
-}
-
-/* The manifest beside the file, when there is one. It comes before the file's structure: a changed
- * byte is a difference, whatever it breaks. */
-static enum qc_status check_manifest(struct check *c, const char *path)
-{
-	char *manifest_path = qc_manifest_path(path);
-	struct qc_manifest manifest;
-	struct stat st;
-	enum qc_status s;
-
-	if (!manifest_path)
-		return qc_no_memory(c->err);
-	if (stat(manifest_path, &st) && errno == ENOENT) {
-		free(manifest_path);
-		return QC_OK;
-	}
-	s = qc_manifest_read(&manifest, manifest_path, c->err);
-	if (!s) {
-		s = check_hashes(c, &manifest, path);
-		qc_manifest_clear(&manifest);
-	}
-	free(manifest_path);
-	return s;
 }
 
 /* Equal shapes; trailing dimensions of 1 do not count (GGUF does not keep them). */
@@ -215,8 +57,8 @@ static bool same_shape(const struct qc_tensor *a, const struct qc_tensor *b)
  * it. */
 static bool may_be_absent(const struct check *c, const struct qc_tensor *tensor)
 {
-	return c->file.format->can_hold && tensor->source->type->is_integer &&
-	       !c->file.format->can_hold(tensor->source->type);
+	return c->file->format->can_hold && tensor->source->type->is_integer &&
+	       !c->file->format->can_hold(tensor->source->type);
 }
 
 /* Experts may be stored either way round: turn the one that is [experts, in, out]. */
@@ -233,12 +75,12 @@ static enum qc_status match_tensors(struct check *c, bool *found)
 {
 	struct qc_check_report *r = c->report;
 
-	r->missing = qc_arena_array(&r->arena, c->source.n_tensors + 1, sizeof(*r->missing));
-	r->mismatched = qc_arena_array(&r->arena, c->source.n_tensors + 1, sizeof(*r->mismatched));
+	r->missing = qc_arena_array(&r->arena, c->source->n_tensors + 1, sizeof(*r->missing));
+	r->mismatched = qc_arena_array(&r->arena, c->source->n_tensors + 1, sizeof(*r->mismatched));
 	if (!r->missing || !r->mismatched)
 		return qc_no_memory(c->err);
-	for (size_t i = 0; i < c->source.n_tensors; i++) {
-		struct qc_tensor *tensor = &c->source.tensors[i];
+	for (size_t i = 0; i < c->source->n_tensors; i++) {
+		struct qc_tensor *tensor = &c->source->tensors[i];
 		const char *name = name_of(c, tensor);
 		size_t len = strlen(name);
 		const uint64_t *at = qc_strmap_find(&c->names, name, len);
@@ -253,11 +95,11 @@ static enum qc_status match_tensors(struct check *c, bool *found)
 			continue;
 		}
 		found[*at] = true;
-		if (same_way_round(&c->source, tensor, &c->file.tensors[*at], c->err) ||
-		    same_way_round(&c->file, &c->file.tensors[*at], tensor, c->err))
+		if (same_way_round(c->source, tensor, &c->file->tensors[*at], c->err) ||
+		    same_way_round(c->file, &c->file->tensors[*at], tensor, c->err))
 			return c->err->status;
-		if (!same_shape(&c->file.tensors[*at], tensor) ||
-		    !qc_compare_possible(&c->file.tensors[*at], tensor))
+		if (!same_shape(&c->file->tensors[*at], tensor) ||
+		    !qc_compare_possible(&c->file->tensors[*at], tensor))
 			r->mismatched[r->n_mismatched++] = name;
 		else
 			c->pairs[*at].source = tensor;
@@ -269,11 +111,11 @@ static enum qc_status list_extra(struct check *c, const bool *found)
 {
 	struct qc_check_report *r = c->report;
 
-	r->extra = qc_arena_array(&r->arena, c->file.n_tensors + 1, sizeof(*r->extra));
+	r->extra = qc_arena_array(&r->arena, c->file->n_tensors + 1, sizeof(*r->extra));
 	if (!r->extra)
 		return qc_no_memory(c->err);
-	for (size_t i = 0; i < c->file.n_tensors; i++) {
-		const char *name = name_of(c, &c->file.tensors[i]);
+	for (size_t i = 0; i < c->file->n_tensors; i++) {
+		const char *name = name_of(c, &c->file->tensors[i]);
 
 		if (found[i])
 			continue;
@@ -290,23 +132,44 @@ static bool is_hf(const struct qc_model *model)
 	return model->format && model->format->layout_kind == QC_LAYOUT_HF;
 }
 
-static enum qc_status open_source(struct check *c, const char *against)
+/* Gate and up projections of all experts in one tensor. */
+static bool has_fused_experts(const struct qc_model *model)
 {
-	enum qc_status s = qc_model_open(&c->source, against, c->err);
+	for (size_t i = 0; i < model->n_tensors; i++)
+		if (strstr(model->tensors[i].name, ".ffn_gate_up_exps.weight"))
+			return true;
+	return false;
+}
 
-	if (s)
-		return s;
+/* Both under the same names and in the same layout: GGUF's where one is a GGUF, but for files that
+ * a GGUF cannot be compared with so: those without a config.json, those with experts one by one. */
+static enum qc_status bring_together(struct check *c)
+{
+	const bool turn = c->source->layout == QC_LAYOUT_GGUF && c->file->layout == QC_LAYOUT_HF;
+	enum qc_status s;
+
+	/* a .safetensors made of a GGUF has Hugging Face's names, but no config.json beside it */
+	if (is_hf(c->file) && c->file->layout == QC_LAYOUT_PLAIN &&
+	    c->source->layout == QC_LAYOUT_GGUF) {
+		c->stored_names = true;
+		return qc_model_set_layout(c->source, QC_LAYOUT_HF, c->err);
+	}
+	if (is_hf(c->file) && qc_experts_are_single(c->file) && has_fused_experts(c->source)) {
+		s = qc_model_set_layout(c->source, c->file->layout, c->err);
+		return s ? s : qc_experts_split(c->source, c->err);
+	}
 	c->stored_names =
-		is_hf(&c->file) && is_hf(&c->source) && c->file.layout != c->source.layout;
+		is_hf(c->file) && is_hf(c->source) && c->file->layout != c->source->layout;
 	if (!c->stored_names)
-		return qc_model_set_layout(&c->source, c->file.layout, c->err);
-	s = qc_hf_restore_dropped(&c->file, c->err);
-	return s ? s : qc_hf_restore_dropped(&c->source, c->err);
+		return turn ? qc_model_set_layout(c->file, QC_LAYOUT_GGUF, c->err)
+			    : qc_model_set_layout(c->source, c->file->layout, c->err);
+	s = qc_hf_restore_dropped(c->file, c->err);
+	return s ? s : qc_hf_restore_dropped(c->source, c->err);
 }
 
 static enum qc_status match(struct check *c)
 {
-	bool *found = calloc(c->file.n_tensors + 1, sizeof(*found));
+	bool *found = calloc(c->file->n_tensors + 1, sizeof(*found));
 	enum qc_status s = found ? match_tensors(c, found) : qc_no_memory(c->err);
 
 	if (!s)
@@ -379,52 +242,74 @@ static enum qc_status verdict(struct check *c, const char *path)
 	return QC_OK;
 }
 
-static enum qc_status read_all(struct check *c, const char *path, const char *against)
+/* Read what is open: the file, and the source when there is one. */
+static enum qc_status read_all(struct check *c)
 {
-	enum qc_status s = qc_model_open(&c->file, path, c->err);
+	enum qc_status s = c->source ? bring_together(c) : QC_OK;
 
-	if (!s && against)
-		s = open_source(c, against);
 	if (s)
 		return s;
-	c->report->n_tensors = c->n_pairs = c->file.n_tensors;
-	for (size_t i = 0; i < c->file.n_files; i++)
-		c->report->bytes += c->file.files[i]->size;
+	c->report->n_tensors = c->n_pairs = c->file->n_tensors;
+	for (size_t i = 0; i < c->file->n_files; i++)
+		c->report->bytes += c->file->files[i]->size;
 	c->pairs = calloc(c->n_pairs + 1, sizeof(*c->pairs));
 	if (!c->pairs)
 		return qc_no_memory(c->err);
 	for (size_t i = 0; i < c->n_pairs; i++)
-		c->pairs[i].file = &c->file.tensors[i];
+		c->pairs[i].file = &c->file->tensors[i];
 	s = index_names(c);
-	if (!s && against)
+	if (!s && c->source)
 		s = match(c);
 	if (!s)
 		s = qc_compare(c->pairs, c->n_pairs, c->options, c->err);
-	if (!s && against)
+	if (!s && c->source)
 		s = fill_errors(c);
 	if (!s)
-		s = qc_model_unchanged(&c->file, c->err);
-	if (!s && against)
-		s = qc_model_unchanged(&c->source, c->err);
+		s = qc_model_unchanged(c->file, c->err);
+	if (!s && c->source)
+		s = qc_model_unchanged(c->source, c->err);
+	free(c->pairs);
+	qc_strmap_clear(&c->names);
 	return s;
+}
+
+enum qc_status qc_check_models(struct qc_check_report *report, struct qc_model *file,
+			       struct qc_model *source, const struct qconv_options *options,
+			       struct qc_err *err)
+{
+	struct check c = {
+		.report = report,
+		.options = options,
+		.file = file,
+		.source = source,
+		.err = err,
+	};
+
+	memset(report, 0, sizeof(*report));
+	return read_all(&c);
 }
 
 enum qc_status qc_check(struct qc_check_report *report, const char *path, const char *against,
 			const struct qconv_options *options, struct qc_err *err)
 {
-	struct check c = {.report = report, .options = options, .err = err};
+	struct qc_model file = {0}, source = {0};
+	struct check c = {.report = report, .options = options, .file = &file, .err = err};
 	enum qc_status s;
 
 	memset(report, 0, sizeof(*report));
-	s = check_manifest(&c, path);
+	s = qc_check_manifest(report, path, options, err);
 	if (!s)
-		s = read_all(&c, path, against);
+		s = qc_model_open(&file, path, err);
+	if (!s && against) {
+		c.source = &source;
+		s = qc_model_open(&source, against, err);
+	}
+	if (!s)
+		s = read_all(&c);
 	if (!s || (s == QC_BAD_INPUT && report->hashes == QC_HASH_DIFFERENT))
 		s = verdict(&c, path);
-	free(c.pairs);
-	qc_strmap_clear(&c.names);
-	qc_model_close(&c.source);
-	qc_model_close(&c.file);
+	qc_model_close(&source);
+	qc_model_close(&file);
 	return s;
 }
 

@@ -53,6 +53,13 @@ QC_MUST_CHECK
 enum qc_status qc_check(struct qc_check_report *report, const char *path, const char *against,
 			const struct qconv_options *options, struct qc_err *err);
 
+/* The same of two open models, without a manifest and without a verdict: what is missing, extra or
+ * of another shape is in the report. Brings the models into one layout. */
+QC_MUST_CHECK
+enum qc_status qc_check_models(struct qc_check_report *report, struct qc_model *file,
+			       struct qc_model *source, const struct qconv_options *options,
+			       struct qc_err *err);
+
 void qc_check_report_clear(struct qc_check_report *report);
 
 /* XXH3-128 of a whole file, by sequential reads of 1 MiB. */

@@ -10,7 +10,8 @@
 #include "base/utf8.h"
 
 const struct cli_command *const cli_commands[] = {
-	&cli_convert, &cli_inspect, &cli_verify, &cli_eval, &cli_hash, &cli_types, NULL,
+	&cli_convert, &cli_inspect, &cli_verify, &cli_eval, &cli_calibrate, &cli_hash,
+	&cli_types,   &cli_split,   &cli_merge,	 &cli_meta, &cli_diff,	    NULL,
 };
 
 int cli_error(const struct qc_err *err)
@@ -85,14 +86,14 @@ void cli_json_field(const char *before, const char *key, const char *text)
 		fputs("null", stdout);
 }
 
-/* "512", "64k", "1.5G", "128MiB": suffixes are binary, as --mem-limit's readers expect of memory.
- */
-static bool parse_size(const char *text, uint64_t *out)
+/* "512", "64k", "1.5G", "128MiB": suffixes are binary, as --mem-limit's readers expect of memory;
+ * with `decimal`, as llama-gguf-split's readers expect of files, only those with an "i" are. */
+static bool parse_size(const char *text, bool decimal, uint64_t *out)
 {
 	static const char letters[] = "kmgt";
 	char *end;
 	double value;
-	int shift = 0;
+	int power = 0;
 
 	errno = 0;
 	value = strtod(text, &end);
@@ -102,12 +103,14 @@ static bool parse_size(const char *text, uint64_t *out)
 		const char *letter = strchr(letters, *end | 0x20);
 		if (!letter)
 			return false;
-		shift = 10 * (int)(letter - letters + 1);
+		power = (int)(letter - letters + 1);
 		end++;
+		decimal = decimal && (*end | 0x20) != 'i';
 		if (!strcasecmp(end, "ib") || !strcasecmp(end, "b"))
 			end = strchr(end, 0);
 	}
-	value *= (double)((uint64_t)1 << shift);
+	while (power-- > 0)
+		value *= decimal ? 1000 : 1024;
 	if (*end || !(value < 0x1p63))
 		return false;
 	*out = (uint64_t)value;
@@ -158,7 +161,8 @@ static bool store(const struct cli_command *command, const struct cli_option *op
 		*(int *)field = (int)n;
 		return true;
 	case CLI_SIZE:
-		if (!parse_size(value, field))
+	case CLI_DISK_SIZE:
+		if (!parse_size(value, option->kind == CLI_DISK_SIZE, field))
 			return usage(command, "a size such as 512M or 2G is needed, not", value);
 		return true;
 	case CLI_NUMBER:
@@ -171,22 +175,44 @@ static bool store(const struct cli_command *command, const struct cli_option *op
 	return false;
 }
 
+enum { LONG_OPTION = 1 }; /* what getopt_long() returns for one */
+
+/* The option of one letter; NULL. */
+static const struct cli_option *find_letter(const struct cli_command *command, int letter)
+{
+	for (const struct cli_option *o = command->options; o->name; o++)
+		if (o->name[0] == '-' && o->name[1] == letter)
+			return o;
+	return NULL;
+}
+
 static bool parse_options(const struct cli_command *command, const struct option *longs, int argc,
 			  char **argv, struct cli_args *args)
 {
+	/* ':' first: a missing argument is told apart from an unknown option */
+	char letters[64] = ":h";
+	size_t n = strlen(letters);
 	int c, index = 0;
 
+	for (const struct cli_option *o = command->options; o->name; o++)
+		if (o->name[0] == '-' && n + 3 < sizeof(letters)) {
+			letters[n++] = o->name[1];
+			if (o->arg)
+				letters[n++] = ':';
+		}
 	opterr = 0;
 	optind = 1;
-	/* ':' first: a missing argument is told apart from an unknown option */
-	while ((c = getopt_long(argc, argv, ":h", longs, &index)) != -1) {
+	while ((c = getopt_long(argc, argv, letters, longs, &index)) != -1) {
 		if (c == 'h')
 			args->help = true;
 		else if (c == ':')
 			return usage(command, "an argument is missing behind", argv[optind - 1]);
 		else if (c == '?')
 			return usage(command, "unknown option", argv[optind - 1]);
-		else if (!store(command, &command->options[index], optarg, args))
+		else if (!store(command,
+				c == LONG_OPTION ? &command->options[index]
+						 : find_letter(command, c),
+				optarg, args))
 			return false;
 	}
 	return true;
@@ -208,9 +234,10 @@ bool cli_parse(const struct cli_command *command, int argc, char **argv, struct 
 		return false;
 	}
 	for (size_t i = 0; i < n; i++)
-		longs[i] = (struct option){
-			command->options[i].name,
-			command->options[i].arg ? required_argument : no_argument, NULL, 1};
+		longs[i] =
+			(struct option){command->options[i].name,
+					command->options[i].arg ? required_argument : no_argument,
+					NULL, LONG_OPTION};
 	longs[n] = (struct option){"help", no_argument, NULL, 'h'};
 	ok = parse_options(command, longs, argc, argv, args);
 	free(longs);
@@ -220,6 +247,12 @@ bool cli_parse(const struct cli_command *command, int argc, char **argv, struct 
 	args->options.n_loras = args->loras.n;
 	args->options.skips = args->skips.items;
 	args->options.n_skips = args->skips.n;
+	args->options.overrides = args->overrides.items;
+	args->options.n_overrides = args->overrides.n;
+	args->options.included = args->included.items;
+	args->options.n_included = args->included.n;
+	args->options.excluded = args->excluded.items;
+	args->options.n_excluded = args->excluded.n;
 	if (!ok || args->help)
 		return ok;
 	for (; optind < argc; optind++) {
@@ -238,7 +271,15 @@ void cli_args_clear(struct cli_args *args)
 	free(args->rules.items);
 	free(args->loras.items);
 	free(args->skips.items);
-	args->rules = args->loras = args->skips = (struct cli_list){0};
+	free(args->sets.items);
+	free(args->dels.items);
+	free(args->inputs.items);
+	free(args->overrides.items);
+	free(args->included.items);
+	free(args->excluded.items);
+	args->overrides = args->included = args->excluded = (struct cli_list){0};
+	args->rules = args->loras = args->skips = args->sets = args->dels = args->inputs =
+		(struct cli_list){0};
 }
 
 void cli_help(const struct cli_command *command, FILE *out)
@@ -251,8 +292,8 @@ void cli_help(const struct cli_command *command, FILE *out)
 	for (const struct cli_option *option = command->options; option->name; option++) {
 		char left[48];
 
-		snprintf(left, sizeof(left), "--%s%s%s", option->name, option->arg ? " " : "",
-			 option->arg ? option->arg : "");
+		snprintf(left, sizeof(left), "%s%s%s%s", *option->name == '-' ? "" : "--", option->name,
+			 option->arg ? " " : "", option->arg ? option->arg : "");
 		fprintf(out, "  %-26s %s\n", left, option->help);
 	}
 	if (command->name)

@@ -23,19 +23,23 @@ struct cli_args {
 	const char *operands[2];
 	int n_operands;
 	struct qconv_options options;
-	struct cli_list rules, loras, skips; /* storage of the options' lists */
-	bool dry_run, json, quiet, gguf_hash, no_lint, help;
-	const char *against, *text;
-	uint64_t ctx, windows; /* 0: not given */
+	struct cli_list rules, loras, skips, sets, dels, inputs; /* storage of the options' lists */
+	struct cli_list overrides, included, excluded;
+	bool measure, dry_run, json, quiet, gguf_hash, no_lint, help;
+	bool resume, process_output, dat;
+	const char *against, *text, *prompt, *output;
+	uint64_t ctx, windows, n_tokens; /* 0: not given */
 	bool full;
+	bool show, in_place;
+	const char *template_file;
 	double tolerance; /* < 0: not given */
 };
 
-enum cli_kind { CLI_FLAG, CLI_STRING, CLI_LIST, CLI_INT, CLI_SIZE, CLI_NUMBER };
+enum cli_kind { CLI_FLAG, CLI_STRING, CLI_LIST, CLI_INT, CLI_SIZE, CLI_DISK_SIZE, CLI_NUMBER };
 
 /* One row of an option table: the same row parses the option and prints its help. */
 struct cli_option {
-	const char *name; /* without "--"; NULL ends the table */
+	const char *name; /* without "--"; "-n" is one of one letter; NULL ends the table */
 	const char *arg;  /* NULL for a flag */
 	enum cli_kind kind;
 	size_t field; /* offsetof(struct cli_args, ...) */
@@ -51,7 +55,8 @@ struct cli_command {
 	int (*run)(struct cli_args *args); /* returns the exit code */
 };
 
-extern const struct cli_command cli_convert, cli_inspect, cli_verify, cli_eval, cli_hash, cli_types;
+extern const struct cli_command cli_convert, cli_inspect, cli_verify, cli_eval, cli_hash, cli_types,
+	cli_split, cli_merge, cli_meta, cli_diff, cli_calibrate;
 /* All commands, the conversion first; NULL-terminated. */
 extern const struct cli_command *const cli_commands[];
 
@@ -83,6 +88,10 @@ void cli_print_text(FILE *out, const char *text, size_t len);
  * null. */
 void cli_json_field(const char *before, const char *key, const char *text);
 
+/* cmd_values.c: a metadata value on stdout; for people long ones are cut short. */
+struct qc_kv;
+void cli_print_value(const struct qc_kv *kv, bool json);
+
 /* cmd_progress.c: the progress callback; `user` is a struct cli_progress. One updating line on a
  * terminal, else a plain line about every ten percent. */
 struct cli_progress {
@@ -95,6 +104,16 @@ struct cli_progress {
 void cli_progress_start(struct cli_progress *progress, bool quiet);
 void cli_progress_show(const struct qconv_progress *state, void *user);
 void cli_progress_end(struct cli_progress *progress);
+
+/* cmd_memory.c: what a forward pass takes, line by line, under a heading; and the refusal of a peak
+ * above --mem-limit. */
+struct qc_forward_plan;
+void cli_print_memory(const char *heading, const struct qc_forward_plan *plan);
+QC_MUST_CHECK
+enum qc_status cli_check_memory(uint64_t peak, uint64_t limit, struct qc_err *err);
+
+/* cmd_generate.c: qconv eval MODEL --prompt TEXT. */
+int cli_generate(struct cli_args *args);
 
 /* Set by SIGINT, SIGTERM and SIGHUP (main.c). */
 extern volatile sig_atomic_t cli_stop;

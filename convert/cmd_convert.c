@@ -8,6 +8,7 @@
 #include "convert/cli.h"
 #include "convert/convert.h"
 #include "convert/plan.h"
+#include "convert/tune_plan.h"
 #include "convert/writer.h"
 #include "formats/arch/arch.h"
 
@@ -36,6 +37,26 @@ static void print_model_line(FILE *out, const struct qc_plan *plan)
 	print_adapters(out, model);
 }
 
+static void print_imatrix(FILE *out, const struct qc_plan *plan)
+{
+	const struct qc_imatrix_gaps *gaps = &plan->imatrix_gaps;
+
+	if (!plan->imatrix_path)
+		return;
+	fputs("imatrix  ", out);
+	cli_print_text(out, plan->imatrix_path, strlen(plan->imatrix_path));
+	fprintf(out, ": weights for %zu of %zu tensors that use them\n", plan->n_weighted,
+		plan->n_weightable);
+	if (gaps->matrices)
+		fprintf(out, "         %" PRIu64 " experts without data: every channel counts 1\n",
+			gaps->matrices);
+	if (gaps->channels)
+		fprintf(out,
+			"         %" PRIu64 " channels without data: they count as the least of "
+			"their matrix\n",
+			gaps->channels);
+}
+
 static void print_totals(FILE *out, const struct qc_plan *plan, const char *output)
 {
 	char size[16], peak[16], disk[16];
@@ -45,6 +66,7 @@ static void print_totals(FILE *out, const struct qc_plan *plan, const char *outp
 		plan->target->name, plan->recipe, plan->method,
 		cli_bytes(plan->out.total_bytes, size, sizeof(size)), plan->out.total_bytes,
 		qc_plan_bpw(plan));
+	print_imatrix(out, plan);
 	fprintf(out, "cost     peak memory %s with %u thread%s (%s)",
 		cli_bytes(plan->peak_bytes, peak, sizeof(peak)), plan->threads,
 		plan->threads == 1 ? "" : "s", qc_isa_name(plan->isa));
@@ -53,10 +75,16 @@ static void print_totals(FILE *out, const struct qc_plan *plan, const char *outp
 			cli_bytes(plan->out.total_bytes, size, sizeof(size)),
 			cli_bytes(room, disk, sizeof(disk)));
 	fputc('\n', out);
+	if (plan->calibration.bytes)
+		fprintf(out, "         and %s for calibration\n",
+			cli_bytes(plan->calibration.bytes, size, sizeof(size)));
 	if (plan->measure && plan->packing && plan->packing->has_blocksize)
 		fputs("         the size is exact but for the last digits of numbers that are "
 		      "written as text\n",
 		      out);
+	if (plan->predicted)
+		fprintf(out, "expect   KL divergence %.2g from the model as it is\n",
+			plan->predicted_kld);
 	fprintf(out, "notes    %zu fallback%s, %zu dropped\n", plan->n_fallbacks,
 		plan->n_fallbacks == 1 ? "" : "s", plan->model->n_drops);
 }
@@ -75,6 +103,10 @@ static void print_warnings(FILE *out, const struct qc_plan *plan)
 		cli_print_text(out, drop->name, strlen(drop->name));
 		fprintf(out, ": dropped: %s\n", drop->reason);
 	}
+	for (const struct qc_unsaid *unsaid = plan->model->unsaid; unsaid; unsaid = unsaid->next) {
+		cli_print_text(out, unsaid->key, strlen(unsaid->key));
+		fprintf(out, ": %s\n", unsaid->why);
+	}
 }
 
 static int name_width(const struct qc_plan *plan)
@@ -90,9 +122,14 @@ static int name_width(const struct qc_plan *plan)
 
 static void print_steps(const struct qc_plan *plan)
 {
-	int width = name_width(plan);
+	int width = name_width(plan), from = 6;
 
-	printf("%-*s %16s  %-6s -> %-6s %13s  %s\n", width, "tensor", "shape", "from", "to",
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		int len = (int)strlen(qc_tensor_stored_as(plan->steps[i].tensor));
+
+		from = len > from ? len : from;
+	}
+	printf("%-*s %16s  %-*s -> %-6s %13s  %s\n", width, "tensor", "shape", from, "from", "to",
 	       "bytes", "why");
 	for (size_t i = 0; i < plan->n_steps; i++) {
 		const struct qc_step *step = &plan->steps[i];
@@ -101,9 +138,9 @@ static void print_steps(const struct qc_plan *plan)
 
 		qc_tensor_shape_text(step->tensor, shape, sizeof(shape));
 		cli_print_text(stdout, step->name, len);
-		printf("%*s %16s  %-6s -> %-6s %13" PRIu64 "  %s%s\n",
-		       width > (int)len ? width - (int)len : 0, "", shape, step->from->name,
-		       step->to_name, step->bytes, step->why, step->exact ? ", exact" : "");
+		printf("%*s %16s  %-*s -> %-6s %13" PRIu64 "  %s%s\n",
+		       width > (int)len ? width - (int)len : 0, "", shape, from,
+		       qc_tensor_stored_as(step->tensor), step->to_name, step->bytes, step->why, step->exact ? ", exact" : "");
 	}
 }
 
@@ -114,7 +151,9 @@ static void json_step(const struct qc_step *step)
 	fputs(", \"shape\": [", stdout);
 	for (uint32_t d = step->tensor->n_dims; d > 0; d--)
 		printf("%" PRIu64 "%s", step->tensor->dims[d - 1], d > 1 ? ", " : "");
-	printf("], \"from\": \"%s\", \"to\": \"%s\", \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64,
+	fputs("]", stdout);
+	cli_json_field(", ", "encoding", step->tensor->encoding);
+	printf(", \"from\": \"%s\", \"to\": \"%s\", \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64,
 	       step->from->name, step->to_name, step->pieces->offset, step->bytes);
 	printf(", \"copy\": %s, \"exact\": %s, \"fallback\": %s", step->copy ? "true" : "false",
 	       step->exact ? "true" : "false", step->fallback ? "true" : "false");
@@ -144,6 +183,20 @@ static void json_adapters(const struct qc_model *model)
 	}
 }
 
+/* Of a GGUF that becomes a Hugging Face checkpoint. */
+static void json_unsaid(const struct qc_model *model)
+{
+	if (!model->unsaid)
+		return;
+	fputs("  \"not_brought_back\": [", stdout);
+	for (const struct qc_unsaid *unsaid = model->unsaid; unsaid; unsaid = unsaid->next) {
+		cli_json_field(unsaid == model->unsaid ? "{" : ", {", "key", unsaid->key);
+		cli_json_field(", ", "reason", unsaid->why);
+		putchar('}');
+	}
+	fputs("],\n", stdout);
+}
+
 static void json_totals(const struct qc_plan *plan, const char *output)
 {
 	uint64_t room;
@@ -158,6 +211,8 @@ static void json_totals(const struct qc_plan *plan, const char *output)
 		printf("%" PRIu64, room);
 	else
 		fputs("null", stdout);
+	if (plan->predicted)
+		printf(", \"predicted_kld\": %.6g", plan->predicted_kld);
 	printf(", \"fallbacks\": %zu, \"dropped\": %zu}\n", plan->n_fallbacks,
 	       plan->model->n_drops);
 }
@@ -188,6 +243,7 @@ static void print_json(const struct qc_plan *plan, const char *output)
 		putchar('}');
 	}
 	fputs("],\n", stdout);
+	json_unsaid(model);
 	json_totals(plan, output);
 	puts("}");
 }
@@ -222,12 +278,28 @@ static void print_findings(FILE *out, const struct qc_plan *plan)
 	fprintf(out, "exact    %zu of %zu tensors\n", n_exact, plan->n_steps);
 }
 
+/* What calibration has come to: KL divergences on the held-out windows. */
+static void print_calibration(FILE *out, const struct qc_plan *plan)
+{
+	const struct qc_calibration *c = &plan->calibration;
+
+	if (!c->done)
+		return;
+	fprintf(out,
+		"calib    %zu windows of %zu tokens, %zu of them held out: %zu of %zu tensors "
+		"better\n"
+		"         held-out KL divergence %.6f, %.6f without: %s\n",
+		c->n_windows, c->length, c->n_held, c->n_better, c->n_tensors, c->kld,
+		c->searched_kld, c->kept ? "kept" : "refused, the output is that of search");
+}
+
 static void print_summary(const struct qc_plan *plan, const struct qconv_summary *summary,
 			  const char *output)
 {
 	char in[16], out[16];
 
 	print_findings(stderr, plan);
+	print_calibration(stderr, plan);
 	fprintf(stderr, "wrote %s: %s from %s in %.2f s (%.2f GB/s), %.4f bits per weight\n",
 		output, cli_bytes(summary->output_bytes, out, sizeof(out)),
 		cli_bytes(summary->source_bytes, in, sizeof(in)), summary->seconds,
@@ -239,6 +311,7 @@ static void print_summary(const struct qc_plan *plan, const struct qconv_summary
 static void json_summary(const struct qc_plan *plan, const struct qconv_summary *summary,
 			 const char *output)
 {
+	const struct qc_calibration *c = &plan->calibration;
 	size_t n_exact = 0;
 
 	for (size_t i = 0; i < plan->n_steps; i++)
@@ -246,9 +319,15 @@ static void json_summary(const struct qc_plan *plan, const struct qconv_summary 
 	cli_json_field("{", "output", output);
 	printf(", \"tensors\": %" PRIu64 ", \"exact\": %zu, \"weights\": %" PRIu64
 	       ", \"source_bytes\": %" PRIu64 ", \"output_bytes\": %" PRIu64
-	       ", \"seconds\": %.3f, \"xxh3_128\": \"%s\"}\n",
+	       ", \"seconds\": %.3f, \"xxh3_128\": \"%s\"",
 	       summary->n_tensors, n_exact, summary->n_weights, summary->source_bytes,
 	       summary->output_bytes, summary->seconds, summary->xxh3_128);
+	if (c->done)
+		printf(", \"calibration\": {\"windows\": %zu, \"held_out\": %zu, \"tensors\": %zu, "
+		       "\"better\": %zu, \"kld\": %.9g, \"kld_search\": %.9g, \"kept\": %s}",
+		       c->n_windows, c->n_held, c->n_tensors, c->n_better, c->kld, c->searched_kld,
+		       c->kept ? "true" : "false");
+	puts("}");
 }
 
 static enum qc_status convert(struct qc_plan *plan, struct cli_args *args, struct qc_err *err)
@@ -290,6 +369,8 @@ static int run_convert(struct cli_args *args)
 		s = qc_adapters_apply(&model, target, &args->options, &err);
 	if (!s)
 		s = qc_plan_build(&plan, &model, target, &args->options, &err);
+	if (!s)
+		s = qc_tune_memory(&plan, &args->options, &plan.calibration.bytes, &err);
 	if (!s && args->dry_run)
 		show_dry_run(&plan, args);
 	else if (!s)
@@ -302,12 +383,44 @@ static int run_convert(struct cli_args *args)
 static const struct cli_option convert_options[] = {
 	{"q", "NAME", CLI_STRING, offsetof(struct cli_args, options.quant),
 	 "recipe or type, see 'qconv types' (default: the source's precision)"},
+	{"calib", "TEXT", CLI_STRING, offsetof(struct cli_args, options.calib),
+	 "a text, plain or .gz, to calibrate on"},
+	{"calib-windows", "N", CLI_SIZE, offsetof(struct cli_args, options.calib_windows),
+	 "windows of that text to use (default: 256)"},
+	{"calib-ctx", "N", CLI_SIZE, offsetof(struct cli_args, options.calib_ctx),
+	 "tokens in each of them (default: 512)"},
+	{"target-bpw", "X", CLI_NUMBER, offsetof(struct cli_args, options.target_bpw),
+	 "choose every matrix' type so that all tensors together have X bits per weight"},
+	{"target-size", "SIZE", CLI_SIZE, offsetof(struct cli_args, options.target_bytes),
+	 "the same, for a file of SIZE"},
+	{"ladder", "TYPES", CLI_STRING, offsetof(struct cli_args, options.ladder),
+	 "types to choose from, with commas between"},
 	{"pure", NULL, CLI_FLAG, offsetof(struct cli_args, options.pure),
 	 "every matrix the type itself, without the recipe's exceptions"},
 	{"tensor", "REGEX=TYPE", CLI_LIST, offsetof(struct cli_args, rules),
 	 "type of the tensors whose name matches; repeatable, first match wins"},
 	{"recipe", "FILE", CLI_STRING, offsetof(struct cli_args, options.recipe_file),
 	 "lines of 'regex = type  # comment', after every --tensor"},
+	{"tensor-type", "REGEX=TYPE", CLI_LIST, offsetof(struct cli_args, rules),
+	 "the same, as llama-quantize calls it"},
+	{"tensor-type-file", "FILE", CLI_STRING, offsetof(struct cli_args, options.recipe_file),
+	 "the same as --recipe"},
+	{"output-type", "TYPE", CLI_STRING, offsetof(struct cli_args, options.output_type),
+	 "GGUF: type of output.weight, or of the embedding that is the head, too"},
+	{"output-tensor-type", "TYPE", CLI_STRING, offsetof(struct cli_args, options.output_type),
+	 "the same, as llama-quantize calls it"},
+	{"token-embedding-type", "TYPE", CLI_STRING,
+	 offsetof(struct cli_args, options.embedding_type), "GGUF: type of the token embedding"},
+	{"leave-output-tensor", NULL, CLI_FLAG, offsetof(struct cli_args, options.leave_output),
+	 "GGUF: output.weight stays as it is"},
+	{"prune-layers", "LIST", CLI_STRING, offsetof(struct cli_args, options.prune_layers),
+	 "GGUF: leave out these blocks (3,7,8); later ones move up"},
+	{"override-kv", "KEY=TYPE:VALUE", CLI_LIST, offsetof(struct cli_args, overrides),
+	 "GGUF: set a metadata key, TYPE int, float, bool or str; repeatable"},
+	{"include-weights", "PART", CLI_LIST, offsetof(struct cli_args, included),
+	 "only those entries of the imatrix whose name holds PART; repeatable"},
+	{"exclude-weights", "PART", CLI_LIST, offsetof(struct cli_args, excluded),
+	 "all entries of the imatrix but those; repeatable"},
 	{"lora", "DIR[:SCALE]", CLI_LIST, offsetof(struct cli_args, loras),
 	 "merge this PEFT adapter; repeatable"},
 	{"lora-only", NULL, CLI_FLAG, offsetof(struct cli_args, options.lora_only),
@@ -320,10 +433,19 @@ static const struct cli_option convert_options[] = {
 	 "nf4 and fp4: weights that share a scale, 32 to 4096 (default: 64)"},
 	{"double-quant", NULL, CLI_FLAG, offsetof(struct cli_args, options.double_quant),
 	 "nf4 and fp4: scales in 8 bits"},
+	{"split-max-size", "SIZE", CLI_DISK_SIZE, offsetof(struct cli_args, options.split_bytes),
+	 "GGUF: write a set of files with at most SIZE of tensors each: 500M, 2G"},
+	{"split-max-tensors", "N", CLI_SIZE, offsetof(struct cli_args, options.split_tensors),
+	 "GGUF: write a set of files with at most N tensors each"},
 	{"shard-size", "SIZE", CLI_SIZE, offsetof(struct cli_args, options.shard_bytes),
 	 "largest .safetensors file of a directory (default: 5 GB)"},
+	{"imatrix", "FILE", CLI_STRING, offsetof(struct cli_args, options.imatrix),
+	 "weights of importance, from 'qconv calibrate' or llama-imatrix"},
+	{"act", "KIND", CLI_STRING, offsetof(struct cli_args, options.act),
+	 "nvfp4: write the scales of quantized activations too (W4A4), from --imatrix"},
 	{"method", "NAME", CLI_STRING, offsetof(struct cli_args, options.method),
-	 "how to quantize: reference (the format's own bytes) or search (lower error)"},
+	 "how to quantize: reference (the format's own bytes), search (lower error), gptq (lower "
+	 "still, needs --calib and is the default with it)"},
 	{"dry-run", NULL, CLI_FLAG, offsetof(struct cli_args, dry_run),
 	 "print the plan and stop: types, sizes, memory, disk, fallbacks, drops"},
 	{"json", NULL, CLI_FLAG, offsetof(struct cli_args, json),

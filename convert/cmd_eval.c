@@ -3,12 +3,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "calib/eval.h"
 #include "calib/text_file.h"
-#include "calib/tokenizer.h"
+#include "calib/tokenize.h"
 #include "convert/cli.h"
 
-enum { DEFAULT_LENGTH = 512, MOST_LENGTH = 1 << 20 };
+enum { DEFAULT_LENGTH = 512, MOST_LENGTH = 1 << 20, DEFAULT_MEMORY = 1 << 30 };
 
 /* One model at work. */
 struct subject {
@@ -16,14 +17,37 @@ struct subject {
 	struct qc_forward *forward;
 };
 
-static enum qc_status open_subject(struct subject *subject, const char *path,
-				   const struct cli_args *args, struct qc_err *err)
+/* One updating line, on a terminal only. */
+static void show_line(const struct cli_args *args, const char *what, size_t done, size_t n)
 {
-	const struct qc_forward_options options = {.threads = args->options.threads,
-						   .stop = &cli_stop};
-	enum qc_status s = qc_model_open(&subject->model, path, err);
+	if (!args->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%s %zu of %zu  %s", what, done, n, done == n ? "\n" : "");
+}
 
-	return s ? s : qc_forward_open(&subject->forward, &subject->model, &options, err);
+static void show_blocks(void *user, uint32_t done, uint32_t n)
+{
+	show_line(user, "block", done, n);
+}
+
+static void show_windows(void *user, size_t done, size_t n)
+{
+	show_line(user, "window", done, n);
+}
+
+/* Its forward pass, with activations in a temporary file past `limit` bytes. */
+static enum qc_status start(struct subject *subject, const struct cli_args *args, uint64_t limit,
+			    enum qc_inputs inputs, struct qc_err *err)
+{
+	const struct qc_forward_options options = {
+		.threads = args->options.threads,
+		.mem_limit = limit,
+		.stop = &cli_stop,
+		.inputs = inputs,
+		.progress = show_blocks,
+		.progress_user = (void *)(uintptr_t)args,
+	};
+
+	return qc_forward_open(&subject->forward, &subject->model, &options, err);
 }
 
 static void close_subject(struct subject *subject)
@@ -68,15 +92,6 @@ static enum qc_status make_windows(const struct subject *subject, const struct c
 	qc_tokenizer_close(tok);
 	free(text);
 	return s;
-}
-
-/* One updating line, on a terminal only. */
-static void show_progress(void *user, size_t done, size_t n)
-{
-	const struct cli_args *args = user;
-
-	if (!args->quiet && isatty(STDERR_FILENO))
-		fprintf(stderr, "\rwindow %zu of %zu%s", done, n, done == n ? "\n" : "");
 }
 
 static void print_percentiles(const char *unit, const double *percents, const double *values,
@@ -137,21 +152,49 @@ static void print_json(const struct qc_eval *eval, const struct qc_comparison *c
 	puts("}");
 }
 
-static enum qc_status evaluate(struct subject *subject, struct subject *reference,
-			       struct cli_args *args, struct qc_err *err)
+/* The arithmetic of the peak: all models at once, and what is kept of every token. */
+static enum qc_status check_memory(const struct subject *subjects, int n_subjects,
+				   const struct qc_windows *windows, const struct cli_args *args,
+				   struct qc_err *err)
 {
-	const struct qc_eval_options options = {
-		.memory = args->options.mem_limit, .progress = show_progress, .user = args};
-	struct qc_windows windows = {0};
+	uint64_t peak = qc_eval_bytes(windows), spilled = 0;
+	char size[16];
+
+	if (args->dry_run)
+		printf("%zu windows of %zu tokens\n", windows->n, windows->length);
+	for (int i = 0; i < n_subjects; i++) {
+		struct qc_forward_plan plan;
+
+		qc_forward_plan(subjects[i].forward, windows->n, windows->length, &plan);
+		if (args->dry_run)
+			cli_print_memory(subjects[i].model.path, &plan);
+		if (!qc_add(peak, plan.peak, &peak))
+			peak = UINT64_MAX;
+		spilled += plan.spilled;
+	}
+	if (args->dry_run) {
+		printf("tokens and their losses: %s\n",
+		       cli_bytes(qc_eval_bytes(windows), size, sizeof(size)));
+		printf("peak memory %s, beside the program, its vocabulary and the text",
+		       cli_bytes(peak, size, sizeof(size)));
+		printf("; temporary file %s\n", cli_bytes(spilled, size, sizeof(size)));
+	}
+	return cli_check_memory(peak, args->options.mem_limit, err);
+}
+
+static enum qc_status measure(struct subject *subjects, const struct qc_windows *windows,
+			      struct cli_args *args, struct qc_err *err)
+{
+	const struct qc_eval_options options = {.progress = show_windows, .user = args};
 	struct qc_comparison comparison = {0};
 	struct qc_eval eval = {0};
-	enum qc_status s = make_windows(subject, args, &windows, err);
+	enum qc_status s;
 
-	if (!s && args->against)
-		s = qc_eval_against(subject->forward, reference->forward, &windows, &options,
+	if (args->against)
+		s = qc_eval_against(subjects[0].forward, subjects[1].forward, windows, &options,
 				    &comparison, err);
-	else if (!s)
-		s = qc_eval_windows(subject->forward, &windows, &options, &eval, err);
+	else
+		s = qc_eval_windows(subjects[0].forward, windows, &options, &eval, err);
 	if (!s && args->against)
 		eval = comparison.model;
 	if (!s && args->json)
@@ -161,29 +204,60 @@ static enum qc_status evaluate(struct subject *subject, struct subject *referenc
 	else if (!s)
 		printf("%zu windows of %zu, %zu tokens scored\nnll %.6f +/- %.6f\n"
 		       "Final estimate: PPL = %.4f +/- %.5f\n",
-		       windows.n, windows.length, eval.tokens, eval.nll.value, eval.nll.error,
+		       windows->n, windows->length, eval.tokens, eval.nll.value, eval.nll.error,
 		       eval.ppl.value, eval.ppl.error);
+	return s;
+}
+
+/* The model and, with --against, its reference. Only the model's inputs are rounded. */
+static enum qc_status evaluate(struct subject subjects[2], struct cli_args *args,
+			       enum qc_inputs inputs, struct qc_err *err)
+{
+	const int n = args->against ? 2 : 1;
+	const uint64_t memory = args->options.mem_limit ? args->options.mem_limit : DEFAULT_MEMORY;
+	struct qc_windows windows = {0};
+	uint64_t losses;
+	enum qc_status s = qc_model_open(&subjects[0].model, args->operands[0], err);
+
+	if (!s && args->against)
+		s = qc_model_open(&subjects[1].model, args->against, err);
+	if (!s)
+		s = make_windows(&subjects[0], args, &windows, err);
+	losses = s ? 0 : qc_eval_bytes(&windows);
+	for (int i = 0; !s && i < n; i++)
+		s = start(&subjects[i], args, losses < memory ? (memory - losses) / (unsigned)n : 1,
+			  i ? QC_INPUTS_F32 : inputs, err);
+	if (!s)
+		s = check_memory(subjects, n, &windows, args, err);
+	if (!s && !args->dry_run)
+		s = measure(subjects, &windows, args, err);
 	qc_windows_clear(&windows);
 	return s;
 }
 
 static int run_eval(struct cli_args *args)
 {
-	struct subject subject = {0}, reference = {0};
+	struct subject subjects[2] = {0};
+	enum qc_inputs inputs = QC_INPUTS_F32;
 	struct qc_err err = {0};
 	enum qc_status s;
 
-	if (!args->text) {
-		fputs("qconv: eval needs a text: --text FILE\n", stderr);
+	if (!args->text == !args->prompt) {
+		fputs("qconv: eval needs a text to measure, --text FILE, or one to go on with, "
+		      "--prompt TEXT\n",
+		      stderr);
 		return QCONV_USAGE;
 	}
-	s = open_subject(&subject, args->operands[0], args, &err);
-	if (!s && args->against)
-		s = open_subject(&reference, args->against, args, &err);
-	if (!s)
-		s = evaluate(&subject, &reference, args, &err);
-	close_subject(&subject);
-	close_subject(&reference);
+	if (args->options.act && !qc_inputs_find(args->options.act, &inputs)) {
+		fprintf(stderr, "qconv: --act '%s': the kinds are nvfp4 and fp8\n",
+			args->options.act);
+		return QCONV_USAGE;
+	}
+	if (args->prompt)
+		return cli_generate(args);
+	s = evaluate(subjects, args, inputs, &err);
+	close_subject(&subjects[0]);
+	close_subject(&subjects[1]);
 	return s ? cli_error(&err) : QCONV_DONE;
 }
 
@@ -197,10 +271,18 @@ static const struct cli_option eval_options[] = {
 	 "use the first N windows (default: all)"},
 	{"full", NULL, CLI_FLAG, offsetof(struct cli_args, full),
 	 "score every prediction; without it the second half of each window, as llama-perplexity"},
+	{"act", "KIND", CLI_STRING, offsetof(struct cli_args, options.act),
+	 "round activations as kernels with quantized ones do: nvfp4, fp8"},
 	{"json", NULL, CLI_FLAG, offsetof(struct cli_args, json),
 	 "the numbers as JSON on standard output"},
+	{"prompt", "TEXT", CLI_STRING, offsetof(struct cli_args, prompt),
+	 "instead: go on with this text, always with the most probable token"},
+	{"-n", "N", CLI_SIZE, offsetof(struct cli_args, n_tokens),
+	 "with --prompt: so many tokens at most (default: 64)"},
+	{"dry-run", NULL, CLI_FLAG, offsetof(struct cli_args, dry_run),
+	 "print what memory it would take, and stop"},
 	{"mem-limit", "BYTES", CLI_SIZE, offsetof(struct cli_args, options.mem_limit),
-	 "memory for activations and decoded weights; fewer windows at a time (default: 1G)"},
+	 "peak memory: activations go to a temporary file (default: that from 1G on, no limit)"},
 	{"threads", "N", CLI_INT, offsetof(struct cli_args, options.threads),
 	 "threads to use (default: one per processor)"},
 	{"quiet", NULL, CLI_FLAG, offsetof(struct cli_args, quiet), "no progress"},
@@ -210,7 +292,7 @@ static const struct cli_option eval_options[] = {
 const struct cli_command cli_eval = {
 	.name = "eval",
 	.operands = "MODEL",
-	.about = "run a model on a text: perplexity, and divergence from a reference",
+	.about = "run a model on a text: perplexity, divergence from a reference, generated text",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = eval_options,

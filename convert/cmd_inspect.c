@@ -11,86 +11,9 @@
 #include "formats/format.h"
 #include "formats/model.h"
 
-enum { SHOWN_ELEMENTS = 4, SHOWN_TEXT = 72 };
-
-static uint64_t load_bits(const uint8_t *data, size_t bytes)
-{
-	return bytes == 1   ? *data
-	       : bytes == 2 ? qc_le16(data)
-	       : bytes == 4 ? qc_le32(data)
-			    : qc_le64(data);
-}
-
-/* A number that JSON cannot hold becomes a string there. */
-static void print_float(double value, int digits, bool json)
-{
-	if (json && !isfinite(value))
-		printf("\"%s\"", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-	else
-		printf("%.*g", digits, value);
-}
-
-static void print_number(enum qc_kv_type type, const uint8_t *data, bool json)
-{
-	size_t bytes = qc_kv_type_bytes(type);
-	uint64_t bits = load_bits(data, bytes);
-	int shift = 64 - 8 * (int)bytes;
-
-	if (type == QC_KV_F32)
-		print_float(qc_bits_f32((uint32_t)bits), 9, json);
-	else if (type == QC_KV_F64)
-		print_float(qc_bits_f64(bits), 17, json);
-	else if (type == QC_KV_BOOL)
-		fputs(bits ? "true" : "false", stdout);
-	else if (type == QC_KV_I8 || type == QC_KV_I16 || type == QC_KV_I32 || type == QC_KV_I64)
-		printf("%" PRId64, (int64_t)(bits << shift) >> shift);
-	else
-		printf("%" PRIu64, bits);
-}
-
-static void print_string(const char *text, size_t len, bool json)
-{
-	if (json) {
-		qc_json_print_string(stdout, text, len);
-		return;
-	}
-	cli_print_text(stdout, text, len > SHOWN_TEXT ? SHOWN_TEXT : len);
-	if (len > SHOWN_TEXT)
-		printf("... (%zu bytes)", len);
-}
-
-static void print_array(const struct qc_kv *kv, bool json)
-{
-	size_t at = 0, len, bytes = qc_kv_type_bytes(kv->elem);
-	uint64_t shown = json || kv->n < SHOWN_ELEMENTS ? kv->n : SHOWN_ELEMENTS;
-	const char *text;
-
-	putchar('[');
-	for (uint64_t i = 0; i < shown; i++) {
-		fputs(i ? ", " : "", stdout);
-		if (kv->elem != QC_KV_STRING)
-			print_number(kv->elem, kv->data + i * bytes, json);
-		else if (qc_kv_next_string(kv, &at, &text, &len))
-			print_string(text, len, json);
-	}
-	if (shown < kv->n)
-		printf(", ... %" PRIu64 " in all", kv->n);
-	putchar(']');
-}
-
-static void print_value(const struct qc_kv *kv, bool json)
-{
-	if (kv->type == QC_KV_ARRAY)
-		print_array(kv, json);
-	else if (kv->type == QC_KV_STRING)
-		print_string((const char *)kv->data, kv->bytes, json);
-	else
-		print_number(kv->type, kv->data, json);
-}
-
 /* How many tensors, elements and bytes are of each type. */
 struct histogram_row {
-	const struct qc_qtype *type;
+	const char *stored_as;
 	uint64_t n, elems, bytes;
 };
 
@@ -108,12 +31,12 @@ static void count_types(const struct qc_model *model, struct histogram *h)
 		uint64_t elems = qc_tensor_elems(tensor), bytes = qc_tensor_stored_bytes(tensor);
 		size_t r = 0;
 
-		while (r < h->n && h->rows[r].type != tensor->source->type)
+		while (r < h->n && strcmp(h->rows[r].stored_as, qc_tensor_stored_as(tensor)))
 			r++;
 		if (r == sizeof(h->rows) / sizeof(*h->rows))
 			continue;
 		if (r == h->n)
-			h->rows[h->n++].type = tensor->source->type;
+			h->rows[h->n++].stored_as = qc_tensor_stored_as(tensor);
 		h->rows[r].n++;
 		h->rows[r].elems += elems;
 		h->rows[r].bytes += bytes;
@@ -140,7 +63,7 @@ static void print_text(const struct qc_model *model, const struct histogram *h)
 	       h->elems, cli_bytes(h->bytes, size, sizeof(size)), bits_per(h->bytes, h->elems));
 	for (size_t i = 0; i < h->n; i++)
 		printf("  %-8s %5" PRIu64 " tensors %14" PRIu64 " weights %14" PRIu64 " bytes\n",
-		       h->rows[i].type->name, h->rows[i].n, h->rows[i].elems, h->rows[i].bytes);
+		       h->rows[i].stored_as, h->rows[i].n, h->rows[i].elems, h->rows[i].bytes);
 	printf("metadata: %zu keys\n", model->meta.n);
 	for (size_t i = 0; i < model->meta.n; i++) {
 		const struct qc_kv *kv = &model->meta.kvs[i];
@@ -149,7 +72,7 @@ static void print_text(const struct qc_model *model, const struct histogram *h)
 		cli_print_text(stdout, kv->key, strlen(kv->key));
 		printf(" (%s%s) = ", kv->type == QC_KV_ARRAY ? "array of " : "",
 		       qc_kv_type_name(kv->elem));
-		print_value(kv, false);
+		cli_print_value(kv, false);
 		putchar('\n');
 	}
 	puts("tensors:");
@@ -159,7 +82,7 @@ static void print_text(const struct qc_model *model, const struct histogram *h)
 		qc_tensor_shape_text(tensor, shape, sizeof(shape));
 		fputs("  ", stdout);
 		cli_print_text(stdout, tensor->name, strlen(tensor->name));
-		printf("  %s  %s  %" PRIu64 " bytes", shape, tensor->source->type->name,
+		printf("  %s  %s  %" PRIu64 " bytes", shape, qc_tensor_stored_as(tensor),
 		       qc_tensor_stored_bytes(tensor));
 		if (strcmp(tensor->name, tensor->stored_name)) {
 			fputs("  stored as ", stdout);
@@ -178,7 +101,9 @@ static void json_tensor(const struct qc_tensor *tensor)
 {
 	cli_json_field("    {", "name", tensor->name);
 	cli_json_field(", ", "stored_name", tensor->stored_name);
-	printf(", \"type\": \"%s\", \"shape\": [", tensor->source->type->name);
+	printf(", \"type\": \"%s\"", tensor->source->type->name);
+	cli_json_field(", ", "encoding", tensor->encoding);
+	fputs(", \"shape\": [", stdout);
 	for (uint32_t d = tensor->n_dims; d > 0; d--)
 		printf("%" PRIu64 "%s", tensor->dims[d - 1], d > 1 ? ", " : "");
 	printf("], \"bytes\": %" PRIu64 "}", qc_tensor_stored_bytes(tensor));
@@ -198,7 +123,7 @@ static void print_json(const struct qc_model *model, const struct histogram *h)
 	for (size_t i = 0; i < h->n; i++)
 		printf("%s\"%s\": {\"tensors\": %" PRIu64 ", \"weights\": %" PRIu64
 		       ", \"bytes\": %" PRIu64 "}",
-		       i ? ", " : "", h->rows[i].type->name, h->rows[i].n, h->rows[i].elems,
+		       i ? ", " : "", h->rows[i].stored_as, h->rows[i].n, h->rows[i].elems,
 		       h->rows[i].bytes);
 	fputs("},\n  \"metadata\": {\n", stdout);
 	for (size_t i = 0; i < model->meta.n; i++) {
@@ -208,7 +133,7 @@ static void print_json(const struct qc_model *model, const struct histogram *h)
 		qc_json_print_string(stdout, kv->key, strlen(kv->key));
 		printf(": {\"type\": \"%s%s\", \"value\": ",
 		       kv->type == QC_KV_ARRAY ? "array of " : "", qc_kv_type_name(kv->elem));
-		print_value(kv, true);
+		cli_print_value(kv, true);
 		fputs(i + 1 < model->meta.n ? "},\n" : "}\n", stdout);
 	}
 	fputs("  },\n  \"tensors\": [\n", stdout);

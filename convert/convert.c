@@ -13,6 +13,7 @@
 #include "convert/manifest.h"
 #include "convert/output.h"
 #include "convert/read_back.h"
+#include "convert/tune_plan.h"
 #include "convert/writer.h"
 
 const char *qconv_version(void)
@@ -56,6 +57,7 @@ struct conversion {
 	struct qc_output out;
 	struct qc_writer manifest;
 	struct qc_job_results results;
+	struct qc_tuning *tuning; /* NULL: none */
 };
 
 /* A manifest that is ours but whose file is gone, or is about to be replaced, may go too. */
@@ -74,12 +76,18 @@ static enum qc_status prepare(struct conversion *c, struct qc_err *err)
 {
 	const struct qc_model *model = c->plan->model;
 	bool is_dir = c->plan->target->is_dir;
-	enum qc_status s = qc_output_precheck(c->output, is_dir, model, c->plan->out.total_bytes,
-					      c->options->force, err);
+	const struct qc_out *out = &c->plan->out;
+	enum qc_status s =
+		qc_output_precheck(c->output, is_dir, model, out, c->options->force, err);
+	char *first;
 
 	if (s || c->options->no_manifest || is_dir)
 		return s;
-	c->manifest_path = qc_manifest_path(c->output);
+	first = out->is_set ? qc_output_set_path(c->output, &out->files[0]) : NULL;
+	free(c->manifest_path);
+	c->manifest_path =
+		out->is_set && !first ? NULL : qc_manifest_path(first ? first : c->output);
+	free(first);
 	if (!c->manifest_path)
 		return qc_no_memory(err);
 	c->replace_manifest = c->options->force || is_ours(c->manifest_path);
@@ -117,6 +125,11 @@ static enum qc_status produce(struct conversion *c, struct qc_err *err)
 
 	if (!s)
 		s = qc_jobs_measure(c->plan, c->options, err);
+	if (!s)
+		s = qc_tune_plan(c->plan, c->options, &c->tuning, err);
+	if (!s && c->plan->measure &&
+	    c->plan->out.is_set) /* there may be more files now, or fewer */
+		s = prepare(c, err);
 	if (!s)
 		s = qc_output_create(&c->out, c->output, c->plan->target->is_dir, c->plan->model,
 				     &c->plan->out, c->options->force, err);
@@ -168,11 +181,12 @@ enum qc_status qc_convert_plan(struct qc_plan *plan, const char *output,
 	qc_output_close(&c.out);
 	qc_writer_close(&c.manifest);
 	qc_job_results_clear(&c.results);
+	qc_tuning_free(c.tuning);
 	free(c.manifest_path);
 	return s;
 }
 
-static int public_result(const struct qc_err *err, enum qc_status s, struct qconv_error *error)
+int qc_public_result(const struct qc_err *err, enum qc_status s, struct qconv_error *error)
 {
 	int code = qc_exit_code(s);
 
@@ -208,7 +222,7 @@ int qconv_convert(const char *input, const char *output, const struct qconv_opti
 		s = qc_convert_plan(&plan, output, options, summary, &err);
 	qc_plan_clear(&plan);
 	qc_model_close(&model);
-	return public_result(&err, s, error);
+	return qc_public_result(&err, s, error);
 }
 
 int qconv_verify(const char *output, const struct qconv_options *options, struct qconv_error *error)
@@ -220,5 +234,5 @@ int qconv_verify(const char *output, const struct qconv_options *options, struct
 
 	s = qc_check(&report, output, NULL, options ? options : &defaults, &err);
 	qc_check_report_clear(&report);
-	return public_result(&err, s, error);
+	return qc_public_result(&err, s, error);
 }

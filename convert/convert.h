@@ -21,4 +21,7 @@ QC_MUST_CHECK
 enum qc_status qc_convert_target(const char *output, const struct qc_format **format,
 				 struct qc_err *err);
 
+/* What the public functions return for `s`: its code, and in `error` (NULL is allowed) its text. */
+int qc_public_result(const struct qc_err *err, enum qc_status s, struct qconv_error *error);
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/importance.h"
 #include "convert/step.h"
 
 void *qc_aligned_buffer(size_t size)
@@ -20,7 +21,9 @@ enum qc_status qc_encoder_init(struct qc_encoder *encoder, const struct qc_plan 
 	encoder->f32 = qc_aligned_buffer(plan->range_f32_bytes);
 	encoder->scratch.base = qc_aligned_buffer(plan->range_scratch_bytes);
 	encoder->scratch.size = plan->range_scratch_bytes;
-	if (encoder->f32 && encoder->scratch.base)
+	if (plan->n_weighted)
+		encoder->weight = qc_aligned_buffer(plan->range_f32_bytes);
+	if (encoder->f32 && encoder->scratch.base && (encoder->weight || !plan->n_weighted))
 		return QC_OK;
 	qc_encoder_clear(encoder);
 	return qc_no_memory(err);
@@ -29,6 +32,7 @@ enum qc_status qc_encoder_init(struct qc_encoder *encoder, const struct qc_plan 
 void qc_encoder_clear(struct qc_encoder *encoder)
 {
 	free(encoder->f32);
+	free(encoder->weight);
 	free(encoder->scratch.base);
 	memset(encoder, 0, sizeof(*encoder));
 }
@@ -172,6 +176,23 @@ static void move_onto_lattice(const struct place *at, const float *x, uint8_t *o
 	step->lattice->equal += found.equal;
 }
 
+/* Rows of one matrix at a time, which have the same weights. */
+static void quantize_weighted(const struct place *at, qc_quantize_fn *quantize, const float *x,
+			      uint8_t *out)
+{
+	const struct qc_step *step = at->step;
+	const size_t cols = (size_t)step->cols;
+
+	for (uint64_t done = 0, n; done < at->n; done += n) {
+		const uint64_t row = at->row + done;
+
+		n = step->importance_rows - row % step->importance_rows;
+		n = n < at->n - done ? n : at->n - done;
+		quantize(x + done * cols, out + done * step->pieces->unit_bytes, (size_t)n, cols,
+			 qc_importance_row(step, row));
+	}
+}
+
 static enum qc_status encode_chunk(struct qc_encoder *encoder, const struct place *at,
 				   const uint8_t *raw, uint8_t *out, struct qc_err *err)
 {
@@ -187,7 +208,9 @@ static enum qc_status encode_chunk(struct qc_encoder *encoder, const struct plac
 	if (bad < n)
 		return fail_value(at, bad, encoder->f32[bad], QC_BAD_INPUT, "", err);
 	/* without blocks rows mean nothing: one long row is faster than many rows of one column */
-	if (to->block_elems == 1)
+	if (step->importance)
+		quantize_weighted(at, quantize, encoder->f32, out);
+	else if (to->block_elems == 1)
 		quantize(encoder->f32, out, 1, n, NULL);
 	else
 		quantize(encoder->f32, out, (size_t)at->n, (size_t)step->cols, NULL);
@@ -297,6 +320,8 @@ static enum qc_status load_packed_chunk(struct qc_encoder *encoder,
 	if (bad < chunk_elems(&at))
 		return fail_value(&at, bad, encoder->f32[bad], QC_BAD_INPUT, "", err);
 	chunk->x = encoder->f32 + (chunk->unit * step->unit_elems - rows.first * step->cols);
+	chunk->weight = qc_importance_run(step, chunk->unit * step->unit_elems, chunk->n_elems,
+					  encoder->weight);
 	return QC_OK;
 }
 

@@ -13,7 +13,8 @@
 /* A thread's buffers, sized by the plan. A zeroed struct is an empty one. */
 struct qc_encoder {
 	enum qc_isa isa;
-	float *f32; /* a chunk of a range */
+	float *f32;    /* a chunk of a range */
+	float *weight; /* of a chunk's values; NULL without an imatrix */
 	struct qc_scratch scratch;
 };
 

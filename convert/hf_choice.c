@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "convert/method.h"
 #include "convert/user_rules.h"
 #include "quant/types.h"
 
@@ -109,6 +110,11 @@ static enum qc_status keep(const struct chooser *c, const struct qc_tensor *tens
 		*choice = chosen(&qc_bf16, why);
 		return QC_OK;
 	}
+	if (!qc_packing_find(from->name, NULL))
+		return qc_fail(err, QC_USAGE,
+			       "tensor '%.160s' is stored as %s, which safetensors cannot hold: "
+			       "say --q bf16, f16 or f32 to decode it",
+			       tensor->stored_name, from->name);
 	return qc_fail(err, QC_USAGE,
 		       "tensor '%.160s' is stored as %s: say --q %s to keep it so, or --q bf16 to "
 		       "decode it",
@@ -285,14 +291,13 @@ static enum qc_status find_quant(struct chooser *c, struct qc_err *err)
 
 static enum qc_status find_method(struct chooser *c, struct qc_err *err)
 {
-	const char *method = c->options->method;
+	bool search;
 
-	if (method && strcasecmp(method, "reference") && strcasecmp(method, "search"))
-		return qc_fail(err, QC_USAGE, "unknown method '%s' (methods: reference, search)",
-			       method);
+	if (qc_method(c->options, &search, err))
+		return err->status;
 	if (!c->plan->packing)
 		return QC_OK;
-	c->plan->search = !method || !strcasecmp(method, "search");
+	c->plan->search = search;
 	c->plan->method = c->plan->search ? "search" : "reference";
 	return QC_OK;
 }

@@ -23,7 +23,7 @@ struct qc_job_results {
 	struct qc_digest128
 		*sources; /* one per file of the model, unless there is no manifest (malloc) */
 	/* qc_read_back() sets them: of every file (malloc); of the output: the only file's, or of a
-	 * directory's files */
+	 * directory's or a set's files */
 	struct qc_digest128 *files;
 	struct qc_digest128 file;
 };

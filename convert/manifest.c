@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "convert/output.h"
 #include "formats/arch/arch.h"
+#include "formats/gguf.h"
 
 #define MAX_MANIFEST_BYTES QC_JSON_MAX_BYTES
 
@@ -19,7 +20,14 @@ char *qc_manifest_path(const char *output)
 	struct stat st;
 	bool is_dir = !stat(output, &st) && S_ISDIR(st.st_mode);
 	char *path;
+	size_t prefix;
+	uint32_t no, count;
 
+	if (!is_dir && qc_gguf_split_name(output, &prefix, &no, &count) && no)
+		return asprintf(&path, "%.*s-%05u-of-%05u.gguf.qconv.json", (int)prefix, output, 1u,
+				count) < 0
+			       ? NULL
+			       : path;
 	return asprintf(&path, "%s%s", output, is_dir ? "/" QC_OUTPUT_MANIFEST : ".qconv.json") < 0
 		       ? NULL
 		       : path;
@@ -78,6 +86,15 @@ static void put_options(FILE *out, const struct qconv_options *options, const st
 	}
 	put_text(out, "], ", "recipe_file",
 		 options->recipe_file ? base_name(options->recipe_file) : NULL);
+	if (options->imatrix)
+		put_text(out, ", ", "imatrix", base_name(options->imatrix));
+	if (options->calib)
+		put_text(out, ", ", "calib", base_name(options->calib));
+	if (options->target_bpw > 0 || options->target_bytes) {
+		fprintf(out, ", \"target_bpw\": %.17g, \"target_bytes\": %" PRIu64,
+			options->target_bpw, options->target_bytes);
+		put_text(out, ", ", "ladder", options->ladder);
+	}
 	if (plan->target->layout_kind == QC_LAYOUT_HF)
 		put_packing_options(out, options);
 	fputs("}", out);
@@ -109,9 +126,27 @@ static void put_inputs(FILE *out, const struct qc_model *model, const struct qc_
 	fputs(model->n_drops ? "\n  ]" : "]", out);
 }
 
-static void put_piece(FILE *out, const struct qc_plan *plan, const struct qc_piece *piece,
-		      struct qc_digest128 digest)
+/* A directory or a set. */
+static bool has_files(const struct qc_plan *plan)
 {
+	return plan->target->is_dir || plan->out.is_set;
+}
+
+/* The name of one of several files (malloc); NULL when memory is out. */
+static char *file_name(const struct qc_plan *plan, const char *output, size_t file)
+{
+	const struct qc_out_file *out = &plan->out.files[file];
+	char *path = plan->out.is_set ? qc_output_set_path(output, out) : strdup(out->name);
+	char *name = path ? strdup(base_name(path)) : NULL;
+
+	free(path);
+	return name;
+}
+
+static void put_piece(FILE *out, const struct qc_plan *plan, const char *output,
+		      const struct qc_piece *piece, struct qc_digest128 digest)
+{
+	char *name = NULL;
 	char hex[33];
 
 	put_text(out, "{", "name", piece->name);
@@ -120,8 +155,11 @@ static void put_piece(FILE *out, const struct qc_plan *plan, const struct qc_pie
 	for (uint32_t d = piece->n_dims; d > 0; d--)
 		fprintf(out, "%" PRIu64 "%s", piece->dims[d - 1], d > 1 ? ", " : "");
 	fputs("]", out);
-	if (plan->target->is_dir)
-		put_text(out, ", ", "file", plan->out.files[piece->file].name);
+	if (has_files(plan)) {
+		name = file_name(plan, output, piece->file);
+		put_text(out, ", ", "file", name);
+		free(name);
+	}
 	qc_digest128_hex(digest, hex);
 	fprintf(out, ", \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"xxh3_128\": \"%s\"}",
 		piece->offset, piece->bytes, hex);
@@ -139,13 +177,14 @@ static void put_outputs(FILE *out, const struct qc_plan *plan, const char *outpu
 	fputs(",\n  \"file\": ", out);
 	put_file(out, name ? base_name(name) : "", plan->out.total_bytes, results->file);
 	free(name);
-	if (!plan->target->is_dir)
+	if (!has_files(plan))
 		return;
 	fputs(",\n  \"files\": [", out);
 	for (size_t i = 0; i < plan->out.n_files; i++) {
+		name = file_name(plan, output, i);
 		fputs(i ? ",\n    " : "\n    ", out);
-		put_file(out, plan->out.files[i].name, plan->out.files[i].total_bytes,
-			 results->files[i]);
+		put_file(out, name ? name : "", plan->out.files[i].total_bytes, results->files[i]);
+		free(name);
 	}
 	fputs("\n  ]", out);
 }
@@ -173,7 +212,8 @@ enum qc_status qc_manifest_build(const struct qc_plan *plan, const struct qconv_
 	fputs(",\n  \"tensors\": [", out);
 	for (size_t i = 0; i < plan->n_pieces; i++) {
 		fputs(i ? ",\n    " : "\n    ", out);
-		put_piece(out, plan, plan->placed[i], results->tensors[plan->placed[i]->number]);
+		put_piece(out, plan, output, plan->placed[i],
+			  results->tensors[plan->placed[i]->number]);
 	}
 	fputs("\n  ]\n}\n", out);
 	failed = ferror(out);

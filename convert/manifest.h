@@ -8,8 +8,8 @@
  * [{"name", "bytes", "xxh3_128"}], "dropped": [{"name", "reason"}], "tensors": [{"name", "type",
  * "shape", in a directory "file", "offset", "bytes", "xxh3_128"}] }
  *
- * It stands beside a file; in a directory it is one of the files (qconv.json), so that it appears,
- * moves and goes with them. The digest of a directory as a whole is convert/read_back.h's.
+ * It stands beside a file, or beside the first file of a set (which has "files" like a directory);
+ * in a directory it is one of the files (qconv.json), so that it appears, moves and goes with them. The digest of a directory as a whole is convert/read_back.h's.
  */
 #ifndef QC_CONVERT_MANIFEST_H
 #define QC_CONVERT_MANIFEST_H
@@ -20,8 +20,8 @@
 #include "convert/plan.h"
 #include "convert/qconv.h"
 
-/* The path of the manifest that belongs to the file `output` or, when that is one, the directory
- * (malloc), or NULL. */
+/* The path of the manifest that belongs to the file `output`, to the set that it is a file of by
+ * its name or, when it is one, to the directory (malloc), or NULL. */
 char *qc_manifest_path(const char *output);
 
 /* Build the text (malloc). */

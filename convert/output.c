@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "convert/output_set.h"
+
 #define MAX_TEMP_TRIES 1000
 #define TEMP_NAME_BASE 200 /* of the output's name, to stay below NAME_MAX */
 #define COPY_BYTES     (1u << 20)
@@ -99,13 +101,15 @@ static enum qc_status check_existing_dir(const char *path, const struct qc_model
 }
 
 enum qc_status qc_output_precheck(const char *path, bool is_dir, const struct qc_model *model,
-				  uint64_t total_bytes, bool force, struct qc_err *err)
+				  const struct qc_out *out, bool force, struct qc_err *err)
 {
 	char *bare, *probe;
 	enum qc_status s;
 
+	if (out->is_set)
+		return qc_output_set_precheck(path, model, out, force, err);
 	if (!is_dir)
-		return qc_writer_precheck(path, model, total_bytes, force, err);
+		return qc_writer_precheck(path, model, out->total_bytes, force, err);
 	bare = without_slashes(path);
 	if (!bare)
 		return qc_no_memory(err);
@@ -113,7 +117,7 @@ enum qc_status qc_output_precheck(const char *path, bool is_dir, const struct qc
 	/* the folder and its free space are those of any file in it: of one that cannot exist */
 	if (!s && asprintf(&probe, "%.*s.%.*s.qconv-%ld-x.tmp", folder_len(bare), bare,
 			   TEMP_NAME_BASE, base_name(bare), (long)getpid()) >= 0) {
-		s = qc_writer_precheck(probe, NULL, total_bytes, true, err);
+		s = qc_writer_precheck(probe, NULL, out->total_bytes, true, err);
 		free(probe);
 	} else if (!s) {
 		s = qc_no_memory(err);
@@ -166,6 +170,8 @@ static enum qc_status create_files(struct qc_output *output, const struct qc_mod
 {
 	enum qc_status s;
 
+	if (output->is_set)
+		return qc_output_set_create(output, model, out, err);
 	if (!output->is_dir) {
 		s = qc_writer_create(&output->writers[0], output->path, model, out->total_bytes,
 				     output->force, err);
@@ -182,13 +188,14 @@ enum qc_status qc_output_create(struct qc_output *output, const char *path, bool
 				const struct qc_model *model, const struct qc_out *out, bool force,
 				struct qc_err *err)
 {
-	enum qc_status s = qc_output_precheck(path, is_dir, model, out->total_bytes, force, err);
+	enum qc_status s = qc_output_precheck(path, is_dir, model, out, force, err);
 
 	memset(output, 0, sizeof(*output));
 	if (s)
 		return s;
 	output->is_open = true;
 	output->is_dir = is_dir;
+	output->is_set = out->is_set;
 	output->force = force;
 	output->path = is_dir ? without_slashes(path) : strdup(path);
 	output->writers = calloc(out->n_files + 2, sizeof(*output->writers)); /* and a manifest */
@@ -320,7 +327,9 @@ enum qc_status qc_output_commit(struct qc_output *output, struct qc_err *err)
 	enum qc_status s = QC_OK;
 	char *folder;
 
-	for (size_t i = 0; !s && i < output->n; i++)
+	if (output->is_set)
+		s = qc_output_set_commit(output, err);
+	for (size_t i = 0; !s && !output->is_set && i < output->n; i++)
 		s = qc_writer_commit(&output->writers[i], err);
 	if (!s && output->is_dir) {
 		s = sync_dir(output->temp_path, err);

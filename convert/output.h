@@ -5,6 +5,10 @@
  * in it goes through a writer (convert/writer.h), then the directory is synced and renamed. An
  * existing directory is replaced only by force, and only when it is empty or one that qconv has
  * written: it has a qconv.json, and holds nothing but files.
+ *
+ * A set of files beside each other (qc_out.is_set) is named behind the output's name without
+ * ".gguf". It appears when its first file does, which is renamed last: who opens a set opens that
+ * one.
  */
 #ifndef QC_CONVERT_OUTPUT_H
 #define QC_CONVERT_OUTPUT_H
@@ -24,17 +28,20 @@
 
 /* A zeroed struct is a closed output. */
 struct qc_output {
-	bool is_open, is_dir, force;
+	bool is_open, is_dir, is_set, force;
 	char *path;	 /* final, without slashes at the end */
 	char *temp_path; /* of a directory */
 	struct qc_writer *writers;
 	size_t n;
 };
 
-/* What qc_writer_precheck() checks, or the same of a directory. */
+/* The path (malloc) of a file of a set whose output is `path`, or NULL when memory is out. */
+char *qc_output_set_path(const char *path, const struct qc_out_file *file);
+
+/* What qc_writer_precheck() checks, or the same of a directory or of every file of a set. */
 QC_MUST_CHECK
 enum qc_status qc_output_precheck(const char *path, bool is_dir, const struct qc_model *model,
-				  uint64_t total_bytes, bool force, struct qc_err *err);
+				  const struct qc_out *out, bool force, struct qc_err *err);
 
 /* The same checks, then all temporary files, sized as `out` says. */
 QC_MUST_CHECK

@@ -19,6 +19,7 @@
 #include "convert/qconv.h"
 #include "formats/model.h"
 #include "quant/fast.h"
+#include "quant/grid.h"
 #include "quant/qtype.h"
 
 /* Pieces of one step at most. */
@@ -45,6 +46,8 @@ struct qc_piece {
 struct qc_pack_range {
 	const struct qc_step *step;
 	const float *x; /* their values, all finite; NULL for repack() */
+	const float *weight; /* their importance, one by one as x; NULL: none, or the tensor is
+				transposed: see qc_step.importance */
 	const uint8_t
 		*raw; /* their blocks of step->from, when units are rows and step->raw; NULL */
 	uint64_t unit, n_units, n_elems;
@@ -60,6 +63,7 @@ struct qc_packing {
 	const struct qc_qtype *type;
 	const struct qc_packing *experts; /* packs experts that are one tensor; NULL: this does */
 	bool experts_only;		  /* only experts that are one tensor are packed */
+	bool splits_experts; /* which are one tensor into one each (formats/experts_split.h) */
 	bool has_blocksize;		  /* --blocksize and --double-quant are its */
 	const char *about;		  /* one line for help */
 	/* Why the tensor cannot be packed ("90 columns are not whole groups of 16", in the model's
@@ -80,6 +84,19 @@ struct qc_packing {
 	/* Cannot fail. */
 	void (*encode)(const struct qc_pack_range *range);
 	void (*repack)(const struct qc_pack_range *range);
+	/*
+	 * Calibration (convert/tune_plan.c): the values that blocks can take, in which rows are made that
+	 * repack() then takes; NULL: the step is not calibrated. What its blocks mean is multiplied
+	 * by factor() of their matrix, whose rows are one after the other (NULL: by 1). round() is
+	 * given all blocks of the step, whose scales it may round; their codes are then chosen anew.
+	 * What it returns goes to rounded() if the step takes these blocks (NULL: nothing is
+	 * rounded).
+	 */
+	const struct qc_grid *(*grid)(const struct qc_step *step);
+	float (*factor)(const struct qc_step *step, uint64_t matrix);
+	float (*round)(const struct qc_step *step, uint8_t *blocks, size_t n_blocks);
+	enum qc_status (*rounded)(struct qc_plan *plan, struct qc_step *step, float value,
+				  struct qc_err *err);
 	/* quantization_config, JSON with two spaces an indent, as it stands in config.json. */
 	void (*config)(FILE *out, const struct qc_plan *plan);
 	/* A further file in the directory; NULL name: none. */

@@ -6,13 +6,19 @@
 #include <strings.h>
 
 #include "base/checked.h"
+#include "convert/budget.h"
 #include "convert/exact.h"
+#include "convert/gguf_options.h"
 #include "convert/hf_choice.h"
+#include "convert/importance.h"
+#include "convert/input_scales.h"
 #include "convert/plan_layout.h"
 #include "convert/recipe.h"
 #include "convert/source_hash.h"
 #include "convert/step.h"
+#include "convert/tune_plan.h"
 #include "formats/arch/arch.h"
+#include "formats/experts_split.h"
 #include "formats/hf.h"
 
 #define MAX_THREADS 256
@@ -84,6 +90,7 @@ static enum qc_status step_fill(struct qc_plan *plan, struct qc_step *step,
 	step->cols = tensor->source->cols;
 	step->why = choice->why;
 	step->fallback = choice->fallback;
+	step->starved = choice->starved;
 	return step->packing ? step->packing->plan(plan, step, options, err)
 			     : plain_fill(plan, step, err);
 }
@@ -147,7 +154,7 @@ static enum qc_status fill_steps(struct qc_plan *plan, const struct qc_choice *c
 	}
 	for (size_t i = 0; !s && i < plan->n_steps; i++)
 		s = finish_step(plan, &plan->steps[i], err);
-	return s;
+	return s ? s : qc_importance_attach(plan, err);
 }
 
 static enum qc_status update_metadata(struct qc_model *model, uint32_t file_type,
@@ -195,7 +202,8 @@ static enum qc_status choose_threads(struct qc_plan *plan, const struct qconv_op
 static uint64_t peak_memory(const struct qc_plan *plan)
 {
 	const struct qc_model *model = plan->model;
-	uint64_t thread = plan->range_f32_bytes + plan->range_scratch_bytes;
+	uint64_t floats = plan->n_weighted ? 2 * plan->range_f32_bytes : plan->range_f32_bytes;
+	uint64_t thread = floats + plan->range_scratch_bytes;
 	uint64_t slot = plan->range_raw_bytes + plan->range_out_bytes;
 	uint64_t tables = model->cap_tensors * sizeof(*model->tensors) +
 			  model->cap_drops * sizeof(*model->drops) +
@@ -206,8 +214,9 @@ static uint64_t peak_memory(const struct qc_plan *plan)
 
 	for (size_t i = 0; i < plan->out.n_files; i++)
 		headers += plan->out.files[i].header_bytes;
-	running = plan->arena.bytes + headers + plan->threads * (thread + THREAD_BYTES) +
-		  plan->n_slots * slot + QC_SOURCE_HASH_BYTES;
+	running = plan->arena.bytes + plan->imatrix.arena.bytes + headers +
+		  plan->threads * (thread + THREAD_BYTES) + plan->n_slots * slot +
+		  QC_SOURCE_HASH_BYTES;
 	/* what reading took is given back before jobs run */
 	larger = model->reading_bytes > running ? model->reading_bytes : running;
 
@@ -237,28 +246,52 @@ static enum qc_status check_limits(const struct qc_plan *plan, const struct qcon
 }
 
 /* The model as the target has it. */
-static enum qc_status bring_to_layout(struct qc_plan *plan, struct qc_err *err)
+static enum qc_status bring_to_layout(struct qc_plan *plan, const struct qconv_options *options,
+				      struct qc_err *err)
 {
+	const struct qc_packing *packing =
+		options->quant ? qc_packing_find(options->quant, options->layout) : NULL;
 	struct qc_model *model = plan->model;
+	enum qc_status s;
 
 	if (plan->target->layout_kind != QC_LAYOUT_HF)
 		return qc_model_set_layout(model, plan->target->layout_kind, err);
-	if (model->format && model->format->layout_kind == QC_LAYOUT_GGUF)
-		return qc_fail(err, QC_UNSUPPORTED,
-			       "'%s' is a GGUF: only safetensors can be written as safetensors; "
-			       "name an output that ends in .gguf",
-			       model->path);
-	return qc_hf_restore_dropped(model, err);
+	s = model->layout == QC_LAYOUT_GGUF ? qc_model_set_layout(model, QC_LAYOUT_HF, err)
+					    : qc_hf_restore_dropped(model, err);
+	return s || !packing || !packing->splits_experts ? s : qc_experts_split(model, err);
 }
 
+/* Every tensor moves as it is. */
+static enum qc_status choose_stored(const struct qc_model *model, struct qc_choice *choices)
+{
+	for (size_t i = 0; i < model->n_tensors; i++) {
+		choices[i].type = model->tensors[i].source->type;
+		choices[i].why = "moved";
+	}
+	return QC_OK;
+}
+
+/* Where types are chosen for a size the recipe only tells which tensors are quantized. */
 static enum qc_status choose(struct qc_plan *plan, const struct qconv_options *options,
 			     struct qc_choice *choices, uint32_t *file_type, struct qc_err *err)
 {
+	struct qconv_options base = *options;
+	enum qc_status s;
+
+	if (plan->verbatim)
+		return choose_stored(plan->model, choices);
 	if (plan->target->layout_kind == QC_LAYOUT_HF)
-		return qc_hf_choose(plan, options, choices, err);
-	plan->search = !options->method || !strcasecmp(options->method, "search");
-	return qc_recipe_choose(plan->model, plan->target, options, &plan->arena, choices,
-				file_type, err);
+		return qc_budget_asked(options)
+			       ? qc_budget_choose(plan, options, choices, err)
+			       : qc_hf_choose(plan, options, choices, err);
+	if (qc_budget_asked(options) && !base.quant)
+		base.quant = "q4_K";
+	plan->search = !options->method || strcasecmp(options->method, "reference");
+	s = qc_recipe_choose(plan->model, plan->target, &base, &plan->arena, choices, file_type,
+			     err);
+	if (!s && qc_budget_asked(options))
+		s = qc_budget_choose(plan, options, choices, err);
+	return s;
 }
 
 /* The method matters where something is searched. */
@@ -281,20 +314,34 @@ static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options
 	struct qc_model *model = plan->model;
 	struct qc_choice *choices;
 	uint32_t file_type = 0;
-	enum qc_status s = bring_to_layout(plan, err);
+	enum qc_status s = bring_to_layout(plan, options, err);
 
 	if (s)
 		return s;
 	choices = calloc(model->n_tensors + 1, sizeof(*choices));
 	if (!choices)
 		return qc_no_memory(err);
-	s = choose(plan, options, choices, &file_type, err);
+	s = qc_importance_read(plan, options, err);
+	if (!s)
+		s = qc_prune_blocks(plan, options, err);
+	if (!s)
+		s = qc_input_scales_set(plan, options, err);
+	if (!s)
+		s = choose(plan, options, choices, &file_type, err);
 	if (!s)
 		s = fill_steps(plan, choices, options, err);
+	if (!s)
+		s = qc_input_scales_check(plan, options, err);
 	free(choices);
 	name_method(plan);
-	if (!s && plan->target->layout_kind == QC_LAYOUT_GGUF)
+	if (!s && plan->target->layout_kind == QC_LAYOUT_GGUF && !plan->verbatim)
 		s = update_metadata(model, file_type, err);
+	if (!s && plan->target->layout_kind == QC_LAYOUT_GGUF)
+		s = qc_importance_keys(plan, &model->meta, err);
+	if (!s)
+		s = qc_prune_metadata(plan, err);
+	if (!s)
+		s = qc_override_kv(plan, options, err);
 	if (!s && plan->target->layout_kind == QC_LAYOUT_HF)
 		qsort(plan->steps, plan->n_steps, sizeof(*plan->steps), by_module);
 	if (!s)
@@ -309,28 +356,54 @@ static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options
 	return check_limits(plan, options, err);
 }
 
-enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
-			     const struct qc_format *target, const struct qconv_options *options,
-			     struct qc_err *err)
+static enum qc_status plan_build(struct qc_plan *plan, struct qc_model *model,
+				 const struct qc_format *target, bool verbatim,
+				 const struct qconv_options *options, struct qc_err *err)
 {
 	enum qc_status s;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->model = model;
 	plan->target = target;
-	plan->recipe = options->quant ? options->quant : "source precision";
+	plan->verbatim = verbatim;
+	plan->recipe = options->quant		    ? options->quant
+		       : qc_budget_asked(options) ? "types for the size"
+						  : "source precision";
 	plan->method = "reference";
 	plan->shard_bytes = options->shard_bytes;
+	plan->split = (struct qc_split){options->split_bytes, options->split_tensors};
+	if (target->layout_kind != QC_LAYOUT_GGUF &&
+	    (plan->split.max_bytes || plan->split.max_tensors))
+		return qc_fail(err, QC_USAGE,
+			       "--split-max-size and --split-max-tensors are for GGUF: the output "
+			       "must end in .gguf");
 	if (!target->layout)
 		return qc_fail(err, QC_UNSUPPORTED, "qconv does not write %s files", target->name);
 	if (!qc_isa_detect(&plan->isa))
 		return qc_fail(err, QC_USAGE,
 			       "QCONV_CPU: not a level that this CPU has (it has %s)",
 			       qc_isa_name(plan->isa));
-	s = plan_fill(plan, options, err);
+	s = qc_gguf_options_check(target, options, err);
+	if (!s)
+		s = plan_fill(plan, options, err);
+	if (!s && qc_tune_asked(options) && !strcmp(plan->method, "search"))
+		plan->method = "gptq";
 	if (s)
 		qc_plan_clear(plan);
 	return s;
+}
+
+enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
+			     const struct qc_format *target, const struct qconv_options *options,
+			     struct qc_err *err)
+{
+	return plan_build(plan, model, target, false, options, err);
+}
+
+enum qc_status qc_plan_move(struct qc_plan *plan, struct qc_model *model,
+			    const struct qconv_options *options, struct qc_err *err)
+{
+	return plan_build(plan, model, qc_format_find("gguf"), true, options, err);
 }
 
 enum qc_status qc_plan_settle(struct qc_plan *plan, struct qc_err *err)
@@ -377,6 +450,7 @@ void qc_plan_clear(struct qc_plan *plan)
 	free(plan->side_files);
 	free(plan->group_data);
 	qc_strmap_clear(&plan->groups);
+	qc_imatrix_clear(&plan->imatrix);
 	qc_out_clear(&plan->out);
 	qc_arena_clear(&plan->arena);
 	memset(plan, 0, sizeof(*plan));

@@ -11,6 +11,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "base/strmap.h"
+#include "calib/imatrix.h"
 #include "convert/packing.h"
 #include "convert/qconv.h"
 #include "formats/format.h"
@@ -38,10 +39,15 @@ struct qc_step {
 	bool raw;    /* the source is read as raw rows */
 	bool search; /* the method is search */
 	bool fallback;
+	bool starved; /* useless without weights of importance */
 	const char *why;
 	struct qc_lattice_count *lattice; /* blocks on a lattice (quant/lattice.h), which are
 					     looked for; counted while jobs run. NULL */
 	const char *finding; /* what reading the tensor has shown, for people; NULL: nothing yet */
+	/* Weights of importance: a row for each of the tensor's matrices, of as many values as these
+	 * have inputs (cols, or where the tensor is transposed importance_rows); NULL: none. */
+	const float *importance;
+	uint64_t importance_rows; /* of a matrix */
 	/* What ranges are cut into: rows, or with some packings runs of elements. */
 	uint64_t n_units, unit_elems;
 	size_t measured_bytes; /* per unit, of the packing's measure(); 0: there is none */
@@ -49,6 +55,15 @@ struct qc_step {
 				  where that is small enough */
 	uint64_t chunk_units;  /* of a range that are floats at one time (they stay in the cache) */
 	uint64_t n_ranges;
+};
+
+/* What calibration (convert/tune_plan.h) has come to. */
+struct qc_calibration {
+	uint64_t bytes; /* of memory that it takes beside the rest; 0: there will be none */
+	bool done, kept;	     /* kept: the whole is better with it */
+	size_t n_windows, n_held, length;
+	size_t n_tensors, n_better;  /* that took part; that are better with it */
+	double kld, searched_kld;    /* of the held-out windows, with it and without */
 };
 
 struct qc_plan {
@@ -68,10 +83,16 @@ struct qc_plan {
 	size_t n_pieces, max_pieces; /* of one step */
 	struct qc_out out;
 	uint64_t shard_bytes;
+	struct qc_split split;
+	bool verbatim; /* of qc_plan_move() */
 	struct qc_file *side_files; /* that are copied into a directory, open (malloc) */
 	size_t n_side_files;
 	const char **skipped; /* modules that could be packed, but are not */
 	size_t n_skipped;
+	struct qc_imatrix imatrix; /* sums until qc_importance_attach(), then weights; empty: none */
+	const char *imatrix_path;  /* NULL: none */
+	struct qc_imatrix_gaps imatrix_gaps;
+	size_t n_weightable, n_weighted; /* steps that weights can help, that have some */
 	struct qc_strmap groups; /* of qc_plan_group() -> index into group_data */
 	void **group_data;
 	size_t n_groups;
@@ -82,6 +103,11 @@ struct qc_plan {
 	uint64_t peak_bytes; /* of memory: buffers of all threads + model + header + a constant for
 				the program itself */
 	size_t n_fallbacks;
+	const int32_t *block_moves; /* --prune-layers: each block's new number or -1; NULL */
+	uint32_t n_blocks;	    /* then: before */
+	struct qc_calibration calibration;
+	bool predicted; /* types were chosen for a size, on a text */
+	double predicted_kld; /* then: of the result from the model as it is */
 	/* what one range needs at most, over all steps; f32: one chunk; raw: source rows that are
 	 * not simply copied */
 	size_t range_f32_bytes, range_raw_bytes, range_out_bytes, range_scratch_bytes;
@@ -98,6 +124,12 @@ QC_MUST_CHECK
 enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
 			     const struct qc_format *target, const struct qconv_options *options,
 			     struct qc_err *err);
+
+/* The plan to write the tensors and the metadata of `model`, opened by qc_gguf_open_stored(), into
+ * GGUF as they are: one file or, with options->split_..., a set. */
+QC_MUST_CHECK
+enum qc_status qc_plan_move(struct qc_plan *plan, struct qc_model *model,
+			    const struct qconv_options *options, struct qc_err *err);
 
 /* After qc_jobs_measure(): what the packings have learnt becomes pieces, and the sizes are final.
  * Nothing without plan->measure. */

@@ -51,7 +51,7 @@ static enum qc_status sum_up(struct qc_plan *plan, struct qc_err *err)
 static enum qc_status place_pieces(struct qc_plan *plan, struct qc_out_tensor *out,
 				   struct qc_err *err)
 {
-	struct qc_layout_wish wish = {&plan->model->meta, plan->shard_bytes};
+	struct qc_layout_wish wish = {&plan->model->meta, plan->shard_bytes, plan->split};
 	size_t n = 0;
 	enum qc_status s;
 

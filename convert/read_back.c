@@ -149,7 +149,7 @@ static void sum_up(struct reading *r, struct qc_job_results *results)
 	char hex[33];
 
 	results->file = results->files[0];
-	if (!r->plan->target->is_dir)
+	if (!r->plan->target->is_dir && !out->is_set)
 		return;
 	qc_hasher_reset(r->file);
 	for (size_t i = 0; i < out->n_files; i++) {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "convert/method.h"
+#include "convert/recipe_ends.h"
 #include "convert/recipe_keep.h"
 #include "convert/recipe_site.h"
 #include "convert/recipes.h"
@@ -22,6 +24,7 @@ struct chooser {
 	const struct qconv_options *options;
 	struct qc_arena *arena;
 	struct qc_user_rules user;
+	struct qc_recipe_ends ends;
 	struct qc_recipe recipe;
 	const struct qc_qtype *normal; /* the recipe's default type; NULL keeps the source's */
 	const struct qc_qtype *f32, *f16, *bf16;
@@ -57,7 +60,7 @@ const char *qc_recipe_name(unsigned i, const char **about)
 
 static enum qc_status unknown_recipe(const char *asked, struct qc_err *err)
 {
-	char names[320];
+	char names[480];
 	size_t used = 0;
 	const char *name, *about;
 
@@ -77,7 +80,7 @@ static enum qc_status unknown_recipe(const char *asked, struct qc_err *err)
 		       names);
 }
 
-/* A type can be written: the target has it, we can make it, and without importance weights. */
+/* A type can be written: the target has it, and we can make it. */
 static enum qc_status check_type(const struct chooser *c, const struct qc_qtype *type,
 				 struct qc_err *err)
 {
@@ -87,10 +90,35 @@ static enum qc_status check_type(const struct chooser *c, const struct qc_qtype 
 	if (!type->quantize)
 		return qc_fail(err, QC_UNSUPPORTED, "%s can be copied but not made by this version",
 			       type->name);
+	return QC_OK;
+}
+
+/* Whether the tensor's new type is useless, or cannot be made, without weights of importance. What
+ * is multiplied with embedding and head llama-imatrix does not see, so those may go without. */
+static bool is_starved(const struct chooser *c, const char *name, const struct qc_qtype *type)
+{
+	const struct qc_recipe_starved *row = qc_recipe_starved;
+
 	if (type->needs_imatrix)
+		return true;
+	if (qc_recipe_category(name) & (QC_CAT_HEAD | QC_CAT_TOKEN_EMBD))
+		return false;
+	while (row->type && strcmp(row->type, type->name))
+		row++;
+	return row->type &&
+	       (!row->recipe || (c->recipe.name && !strcmp(row->recipe, c->recipe.name)));
+}
+
+static enum qc_status check_starved(const struct chooser *c, const struct qc_tensor *tensor,
+				    struct qc_choice *choice, struct qc_err *err)
+{
+	choice->starved = is_starved(c, tensor->name, choice->type);
+	if (choice->starved && !c->options->imatrix)
 		return qc_fail(err, QC_UNSUPPORTED,
-			       "%s needs importance weights, which this version does not take",
-			       type->name);
+			       "tensor '%s': %s needs weights of importance: make them with 'qconv "
+			       "calibrate %s --text FILE -o imatrix.gguf' and give them with "
+			       "--imatrix imatrix.gguf",
+			       tensor->name, choice->type->name, c->model->path);
 	return QC_OK;
 }
 
@@ -137,7 +165,8 @@ static enum qc_status take_rules(struct chooser *c, struct qc_err *err)
 		c->rules[c->n_rules] = rule;
 		c->rule_types[c->n_rules] = type;
 		c->rule_whys[c->n_rules] =
-			qc_arena_printf(c->arena, "%s: %s", c->recipe.name, rule->why);
+			rule->why ? qc_arena_printf(c->arena, "%s: %s", c->recipe.name, rule->why)
+				  : c->recipe.name;
 		if (!c->rule_whys[c->n_rules++])
 			return qc_no_memory(err);
 	}
@@ -249,6 +278,8 @@ static struct qc_choice choose_by_recipe(struct chooser *c, const struct qc_tens
 			break;
 		}
 	}
+	if (site->category == QC_CAT_HEAD && c->ends.head) /* tied */
+		choice = chosen(c->ends.head, "--output-type");
 	qc_survey_leave(&c->survey);
 	return choice;
 }
@@ -280,6 +311,7 @@ static enum qc_status choose_one(struct chooser *c, const struct qc_tensor *tens
 {
 	const struct qc_source *source = tensor->source;
 	const char *kept = qc_recipe_why_kept(tensor), *why = NULL;
+	enum qc_category category = qc_recipe_category(tensor->name);
 	const struct qc_qtype *asked = NULL;
 	bool plain_recipe = c->normal && !is_quantized(c->normal);
 	bool bag = !c->model->arch && !c->survey.site.arch[0];
@@ -290,8 +322,13 @@ static enum qc_status choose_one(struct chooser *c, const struct qc_tensor *tens
 		*choice = keep_source(c, tensor, "empty");
 		return QC_OK;
 	}
-	if (!kept || (bag && qc_recipe_dims(tensor) >= 2))
-		asked = qc_user_rules_match(&c->user, tensor->name, &why);
+	if (c->ends.leave_head && category == QC_CAT_HEAD)
+		kept = "--leave-output-tensor";
+	if (!kept || (bag && qc_recipe_dims(tensor) >= 2)) {
+		asked = qc_recipe_ends_match(&c->ends, category, &why);
+		if (!asked)
+			asked = qc_user_rules_match(&c->user, tensor->name, &why);
+	}
 	if (asked) {
 		*choice = chosen(asked, why);
 	} else if (!c->normal) {
@@ -308,6 +345,8 @@ static enum qc_status choose_one(struct chooser *c, const struct qc_tensor *tens
 		return err->status;
 	if (choice->type != source->type && check_type(c, choice->type, err))
 		return qc_fail_in(err, "tensor '%s'", tensor->name);
+	if (choice->type != source->type && check_starved(c, tensor, choice, err))
+		return err->status;
 	attach_packing(c, tensor, choice);
 	return QC_OK;
 }
@@ -343,6 +382,7 @@ static enum qc_status choose_all(struct chooser *c, struct qc_choice *choices, s
 	enum qc_status s = visits ? qc_survey_model(&c->survey, c->model, c->normal, c->arena, err)
 				  : qc_no_memory(err);
 
+	c->survey.site.imatrix = c->options->imatrix != NULL;
 	for (size_t i = 0; !s && i < c->model->n_tensors; i++) {
 		size_t at = visits[i].index;
 
@@ -354,12 +394,9 @@ static enum qc_status choose_all(struct chooser *c, struct qc_choice *choices, s
 
 static enum qc_status check_method(const struct chooser *c, struct qc_err *err)
 {
-	const char *method = c->options->method;
+	bool search;
 
-	if (method && strcasecmp(method, "reference") && strcasecmp(method, "search"))
-		return qc_fail(err, QC_USAGE, "unknown method '%s' (methods: reference, search)",
-			       method);
-	return QC_OK;
+	return qc_method(c->options, &search, err);
 }
 
 enum qc_status qc_recipe_choose(const struct qc_model *model, const struct qc_format *target,
@@ -381,6 +418,8 @@ enum qc_status qc_recipe_choose(const struct qc_model *model, const struct qc_fo
 	c->from_hf =
 		model->arch && !(model->format && model->format->layout_kind == QC_LAYOUT_GGUF);
 	s = check_method(c, err);
+	if (!s)
+		s = qc_recipe_ends_load(&c->ends, options, err);
 	if (!s)
 		s = qc_user_rules_load(&c->user, options, arena, err);
 	if (!s && options->quant)

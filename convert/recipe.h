@@ -29,6 +29,7 @@ struct qc_choice {
 			  * 'attn_v=q8_0'" */
 	const struct qc_packing *packing; /* the type is its; NULL */
 	bool fallback;			  /* the rule's or recipe's type does not fit the shape */
+	bool starved; /* useless without weights of importance: the imatrix must have them */
 };
 
 /*

@@ -37,15 +37,18 @@ static const struct qc_recipe_category *find_category(const char *name)
 	return NULL;
 }
 
-static enum qc_category category_of(const struct qc_survey *survey, const char *name)
+enum qc_category qc_recipe_category(const char *name)
 {
 	const struct qc_recipe_category *row = find_category(name);
 
-	if (!row)
-		return QC_CAT_OTHER;
-	if (survey->tied && row->category == QC_CAT_TOKEN_EMBD)
-		return QC_CAT_HEAD;
-	return row->category;
+	return row ? row->category : QC_CAT_OTHER;
+}
+
+static enum qc_category category_of(const struct qc_survey *survey, const char *name)
+{
+	enum qc_category category = qc_recipe_category(name);
+
+	return survey->tied && category == QC_CAT_TOKEN_EMBD ? QC_CAT_HEAD : category;
 }
 
 static bool is_ffn_bias(const char *name)
@@ -138,18 +141,23 @@ struct qc_visit *qc_visiting_order(const struct qc_model *model)
 	return visits;
 }
 
-/* Which of its kind an FFN matrix is. Experts of one layer may be several tensors: then the block
- * number counts. */
-static int64_t ffn_layer(struct qc_survey *survey, enum qc_category category, const char *name)
+/* Which of its kind an FFN matrix is. */
+static int64_t count_ffn(struct qc_survey *survey, enum qc_category category)
 {
 	int64_t *counter = category == QC_CAT_FFN_DOWN	 ? &survey->i_ffn[0]
 			   : category == QC_CAT_FFN_GATE ? &survey->i_ffn[1]
 			   : category == QC_CAT_FFN_UP	 ? &survey->i_ffn[2]
 							 : NULL;
-	int64_t layer = counter ? (*counter)++ : 0;
 
-	return counter && survey->site.n_experts > 1 && block_number(name) >= 0 ? block_number(name)
-										: layer;
+	return counter ? (*counter)++ : 0;
+}
+
+/* Experts of one layer may be several tensors: then the block number counts. */
+static int64_t ffn_layer(const struct qc_recipe_site *site)
+{
+	int64_t block = site->n_experts > 1 ? block_number(site->name) : -1;
+
+	return block >= 0 ? block : site->i_ffn;
 }
 
 void qc_survey_enter(struct qc_survey *survey, const struct qc_tensor *tensor)
@@ -160,7 +168,8 @@ void qc_survey_enter(struct qc_survey *survey, const struct qc_tensor *tensor)
 	site->category = category_of(survey, tensor->name);
 	site->cols = tensor->dims[0];
 	site->slices = tensor->n_dims > 2 ? tensor->dims[2] : 1;
-	site->layer = ffn_layer(survey, site->category, tensor->name);
+	site->i_ffn = count_ffn(survey, site->category);
+	site->layer = ffn_layer(site);
 }
 
 void qc_survey_leave(struct qc_survey *survey)

@@ -32,6 +32,9 @@ enum qc_status qc_survey_model(struct qc_survey *survey, const struct qc_model *
 void qc_survey_enter(struct qc_survey *survey, const struct qc_tensor *tensor);
 void qc_survey_leave(struct qc_survey *survey);
 
+/* What a tensor of this name is for, as if nothing were tied. */
+enum qc_category qc_recipe_category(const char *name);
+
 struct qc_visit {
 	int64_t layer;
 	const char *name;

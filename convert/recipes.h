@@ -1,5 +1,7 @@
 /*
- * The recipe tables: llama-quantize's tensor-type policy as data (recipes.c), read by recipe.c.
+ * The recipe tables: llama-quantize's tensor-type policy as data, read by recipe.c: recipes.c
+ * (names and defaults), recipe_rules.c (exceptions), recipe_names.c (tensor names),
+ * recipe_scales.c.
  *
  * Adding a recipe of llama-quantize is: one row in qc_recipes[], its exceptions as rows in
  * qc_recipe_rules[] (first match wins) and, where they ask something new about a tensor, one
@@ -37,13 +39,14 @@ struct qc_recipe_site {
 	const char *arch; /* general.architecture, "" without one */
 	int64_t n_layers, n_experts, n_heads, n_heads_kv, n_v_like;
 	bool has_ffn_bias; /* some dense feed-forward matrix has a bias */
+	bool imatrix;	   /* an imatrix is given, whatever it holds */
 	/* of the tensor */
 	const char *name;
 	enum qc_category category;
 	uint64_t cols, slices; /* dims[0]; dims[2] */
 	int64_t i_v_like;      /* V-like tensors before this one in llama-quantize's order */
-	int64_t layer; /* FFN matrices: tensors of the category before it, the block number with
-			  experts */
+	int64_t i_ffn;	       /* FFN matrices: tensors of the category before this one */
+	int64_t layer;	       /* FFN matrices: i_ffn, with experts the block number */
 	const struct qc_qtype *normal; /* the recipe's default type */
 };
 
@@ -64,7 +67,7 @@ struct qc_recipe_rule {
 	unsigned categories;
 	bool (*when)(const struct qc_recipe_site *site); /* NULL: always */
 	const char *type;				 /* "" = the default type */
-	const char *why;
+	const char *why;				 /* NULL: as if there were no rule */
 };
 
 /* Tensors that are never quantized, by a part of their name. */
@@ -84,6 +87,12 @@ struct qc_recipe_category {
 /* What a quantized type becomes when a row is not whole blocks of it. */
 struct qc_recipe_fallback {
 	const char *type, *instead;
+};
+
+/* A type that must have weights of importance, but for embedding and head. */
+struct qc_recipe_starved {
+	const char *type;
+	const char *recipe; /* only there; NULL: everywhere */
 };
 
 /* Kinds of matrices that have a tensor scale beside them in llama.cpp, as bits. */
@@ -113,6 +122,7 @@ extern const struct qc_recipe_keep
 	qc_recipe_f32[]; /* what llama.cpp's converter writes as F32: name endings */
 extern const struct qc_recipe_category qc_recipe_categories[];
 extern const struct qc_recipe_fallback qc_recipe_fallbacks[];
+extern const struct qc_recipe_starved qc_recipe_starved[];
 extern const struct qc_recipe_scaled qc_recipe_scaled[];
 extern const struct qc_recipe_scaled_arch qc_recipe_scaled_archs[];
 

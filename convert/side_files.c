@@ -283,6 +283,27 @@ static enum qc_status add_config(struct qc_plan *plan, struct qc_err *err)
 	return s ? qc_fail_in(err, "'%s'", path) : QC_OK;
 }
 
+/* What has been made of a GGUF's metadata; nothing for a bag of tensors. */
+static enum qc_status add_sides(struct qc_plan *plan, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < plan->model->n_sides; i++) {
+		const struct qc_side_text *side = &plan->model->sides[i];
+		char *text = NULL;
+
+		if (!strcmp(side->name, "config.json")) {
+			s = add_edited(plan, side->text, side->size, err);
+			continue;
+		}
+		text = malloc(side->size + 1);
+		if (text)
+			memcpy(text, side->text, side->size + 1);
+		s = add_text(plan, side->name, text, side->size, err);
+	}
+	return s;
+}
+
 static enum qc_status add_extra(struct qc_plan *plan, struct qc_err *err)
 {
 	const struct qc_packing *packing = plan->packing;
@@ -298,10 +319,12 @@ static enum qc_status add_extra(struct qc_plan *plan, struct qc_err *err)
 
 enum qc_status qc_side_files_add(struct qc_plan *plan, struct qc_err *err)
 {
-	enum qc_status s = plan->side_files ? QC_OK : open_all(plan, err);
+	const struct qc_format *from = plan->model->format;
+	const bool from_gguf = from && from->layout_kind == QC_LAYOUT_GGUF;
+	enum qc_status s = plan->side_files || from_gguf ? QC_OK : open_all(plan, err);
 
 	if (!s)
-		s = add_config(plan, err);
+		s = from_gguf ? add_sides(plan, err) : add_config(plan, err);
 	if (!s)
 		s = add_extra(plan, err);
 	return s ? s : add_copies(plan, err);

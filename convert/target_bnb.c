@@ -19,6 +19,7 @@
 #include "convert/pack_pieces.h"
 #include "convert/step.h"
 #include "quant/bnb.h"
+#include "quant/bnb_block.h"
 #include "quant/types.h"
 
 #define DEFAULT_BLOCK 64
@@ -223,25 +224,25 @@ static enum qc_status bnb_settle(struct qc_plan *plan, struct qc_step *step, str
 }
 
 /* One group of up to 256 blocks under double quantization. */
-static void encode_nested(const struct qc_pack_range *range, const float *x, size_t n,
-			  uint8_t *packed, uint8_t *codes, uint8_t *nested_bytes)
+static void encode_nested(const struct qc_pack_range *range, const float *x, const float *weight,
+			  size_t n, uint8_t *packed, uint8_t *codes, uint8_t *nested_bytes)
 {
 	const struct qc_step *step = range->step;
 	const struct bnb *bnb = step->packed;
 	float absmax[QC_BNB_NESTED], nested = 0;
 	size_t n_blocks = (n + bnb->block - 1) / bnb->block;
 
-	qc_bnb4_encode(bnb->kind, x, n, bnb->block, packed, absmax);
+	qc_bnb4_encode_for(range->isa)(bnb->kind, x, n, bnb->block, packed, absmax);
 	qc_bnb8_encode_python(absmax, n_blocks, bnb->offset, codes, &nested);
 	if (step->search)
-		qc_bnb4_search_nested_for(range->isa)(bnb->kind, x, n, bnb->block, NULL,
+		qc_bnb4_search_nested_for(range->isa)(bnb->kind, x, n, bnb->block, weight,
 						      bnb->offset, &nested, packed, codes);
 	qc_put_le32(nested_bytes, qc_f32_bits(nested));
 }
 
 /* The same of up to 256 blocks that keep their absmax. */
-static void encode_plain(const struct qc_pack_range *range, const float *x, size_t n,
-			 uint8_t *packed, uint8_t *absmax_bytes)
+static void encode_plain(const struct qc_pack_range *range, const float *x, const float *weight,
+			 size_t n, uint8_t *packed, uint8_t *absmax_bytes)
 {
 	const struct qc_step *step = range->step;
 	const struct bnb *bnb = step->packed;
@@ -249,9 +250,9 @@ static void encode_plain(const struct qc_pack_range *range, const float *x, size
 	size_t n_blocks = (n + bnb->block - 1) / bnb->block;
 
 	if (step->search)
-		qc_bnb4_search_for(range->isa)(bnb->kind, x, n, bnb->block, NULL, packed, absmax);
+		qc_bnb4_search_for(range->isa)(bnb->kind, x, n, bnb->block, weight, packed, absmax);
 	else
-		qc_bnb4_encode(bnb->kind, x, n, bnb->block, packed, absmax);
+		qc_bnb4_encode_for(range->isa)(bnb->kind, x, n, bnb->block, packed, absmax);
 	for (size_t i = 0; i < n_blocks; i++)
 		qc_put_le32(absmax_bytes + 4 * i, qc_f32_bits(absmax[i]));
 }
@@ -265,15 +266,65 @@ static void bnb_encode(const struct qc_pack_range *range)
 		uint64_t left = range->n_elems - at;
 		size_t n = (size_t)(left < group ? left : group);
 		uint8_t *packed = range->out[CODES] + at / 2;
+		const float *weight = range->weight ? range->weight + at : NULL;
 
 		if (bnb->nested)
-			encode_nested(range, range->x + at, n, packed,
+			encode_nested(range, range->x + at, weight, n, packed,
 				      range->out[ABSMAX] + g * QC_BNB_NESTED,
 				      range->out[NESTED_ABSMAX] + g * sizeof(float));
 		else
-			encode_plain(range, range->x + at, n, packed,
+			encode_plain(range, range->x + at, weight, n, packed,
 				     range->out[ABSMAX] + g * QC_BNB_NESTED * sizeof(float));
 	}
+}
+
+/* Calibrated blocks into pieces; they are of 64 elements, and rows of whole blocks. */
+static void bnb_repack(const struct qc_pack_range *range)
+{
+	const struct qc_step *step = range->step;
+	const struct bnb *bnb = step->packed;
+	const uint64_t first = range->unit * step->unit_elems;
+	const struct qc_block_bnb4 *block =
+		(const struct qc_block_bnb4 *)range->raw +
+		(first - first / step->cols * step->cols) / bnb->block;
+	const uint64_t n = (range->n_elems + bnb->block - 1) / bnb->block;
+
+	for (uint64_t i = 0; i < n; i++, block++) {
+		memcpy(range->out[CODES] + i * sizeof(block->q), block->q, sizeof(block->q));
+		if (!bnb->nested) {
+			memcpy(range->out[ABSMAX] + i * sizeof(float), block->absmax, sizeof(float));
+			continue;
+		}
+		range->out[ABSMAX][i] = block->code;
+		if (i % QC_BNB_NESTED == 0)
+			memcpy(range->out[NESTED_ABSMAX] + i / QC_BNB_NESTED * sizeof(float),
+			       block->nested, sizeof(float));
+	}
+}
+
+static const struct qc_grid *bnb_grid(const struct qc_step *step)
+{
+	const struct bnb *bnb = step->packed;
+
+	if (bnb->block != qc_nf4_block.block_elems)
+		return NULL;
+	return bnb->kind == &qc_bnb_nf4 ? &qc_grid_nf4 : &qc_grid_fp4;
+}
+
+static float bnb_round(const struct qc_step *step, uint8_t *blocks, size_t n_blocks)
+{
+	const struct bnb *bnb = step->packed;
+
+	return bnb->nested ? qc_bnb4_nest((struct qc_block_bnb4 *)blocks, n_blocks) : 0;
+}
+
+static enum qc_status bnb_rounded(struct qc_plan *plan, struct qc_step *step, float value,
+				  struct qc_err *err)
+{
+	struct bnb *bnb = step->packed;
+
+	bnb->offset = value;
+	return bnb->nested ? set_state(plan, step, err) : QC_OK;
 }
 
 /* The members as transformers' BitsAndBytesConfig saves them. */
@@ -312,6 +363,10 @@ const struct qc_packing qc_pack_nf4 = {
 	.take = bnb_take,
 	.settle = bnb_settle,
 	.encode = bnb_encode,
+	.repack = bnb_repack,
+	.grid = bnb_grid,
+	.round = bnb_round,
+	.rounded = bnb_rounded,
 	.config = bnb_config,
 };
 
@@ -325,5 +380,9 @@ const struct qc_packing qc_pack_fp4 = {
 	.take = bnb_take,
 	.settle = bnb_settle,
 	.encode = bnb_encode,
+	.repack = bnb_repack,
+	.grid = bnb_grid,
+	.round = bnb_round,
+	.rounded = bnb_rounded,
 	.config = bnb_config,
 };

@@ -21,7 +21,9 @@
 
 #include "base/bytes.h"
 #include "convert/encode.h"
+#include "convert/importance.h"
 #include "convert/pack_pieces.h"
+#include "quant/grid_types.h"
 #include "quant/mxfp4_to_nvfp4.h"
 #include "quant/mxfp4_pack.h"
 #include "quant/nvfp4.h"
@@ -301,7 +303,9 @@ static void encode_rows(const struct qc_pack_range *range, uint64_t first, uint6
 		qc_nvfp4_from_mxfp4(range->raw + first * mx_row, (size_t)n * blocks,
 				    state->slices.largest[slice], dst);
 	else if (step->search)
-		qc_nvfp4_search_scaled(x, dst, (size_t)n, cols, NULL, scale, range->isa);
+		qc_nvfp4_search_scaled(x, dst, (size_t)n, cols,
+				       qc_importance_row(step, range->unit + first), scale,
+				       range->isa);
 	else
 		qc_nvfp4_encode_scaled(x, dst, (size_t)n, cols, scale, range->isa);
 }
@@ -326,6 +330,17 @@ static void nvfp4_repack(const struct qc_pack_range *range)
 	       range->n_elems / qc_nvfp4.block_elems * qc_nvfp4.block_bytes);
 }
 
+/* Codes that are moved from MXFP4 are the best there are. */
+static const struct qc_grid *nvfp4_grid(const struct qc_step *step)
+{
+	return ((const struct nvfp4 *)step->packed)->from_mxfp4 ? NULL : &qc_grid_nvfp4;
+}
+
+static float nvfp4_factor(const struct qc_step *step, uint64_t matrix)
+{
+	return ((const struct nvfp4 *)step->packed)->slices.amax[matrix];
+}
+
 static const struct qc_packing scaled_nvfp4 = {
 	.name = "nvfp4",
 	.type = &qc_nvfp4,
@@ -335,6 +350,8 @@ static const struct qc_packing scaled_nvfp4 = {
 	.settle = nvfp4_settle,
 	.encode = nvfp4_encode,
 	.repack = nvfp4_repack,
+	.grid = nvfp4_grid,
+	.factor = nvfp4_factor,
 };
 
 static const struct qc_packing bare_nvfp4 = {

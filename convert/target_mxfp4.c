@@ -14,6 +14,7 @@
 #include "convert/step.h"
 #include "formats/parts.h"
 #include "quant/blocks.h"
+#include "quant/grid_types.h"
 #include "quant/mxfp4_pack.h"
 #include "quant/types.h"
 
@@ -104,8 +105,8 @@ static void mxfp4_encode(const struct qc_pack_range *range)
 	size_t n = (size_t)range->n_elems;
 
 	if (range->step->search)
-		qc_mxfp4_search(producer, range->x, n, NULL, range->out[CODES], range->out[SCALES],
-				range->isa);
+		qc_mxfp4_search(producer, range->x, n, range->weight, range->out[CODES],
+				range->out[SCALES], range->isa);
 	else
 		qc_mxfp4_encode(producer, range->x, n, range->out[CODES], range->out[SCALES],
 				range->isa);
@@ -119,6 +120,12 @@ static void mxfp4_repack(const struct qc_pack_range *range)
 		range->out[SCALES][i] = block[0];
 		qc_nibbles_to_neighbours(block + 1, range->out[CODES] + i * (GROUP / 2), GROUP / 4);
 	}
+}
+
+static const struct qc_grid *mxfp4_grid(const struct qc_step *step)
+{
+	(void)step;
+	return &qc_grid_mxfp4;
 }
 
 static void compressed_config(FILE *out, const struct qc_plan *plan)
@@ -183,9 +190,11 @@ const struct qc_packing qc_pack_mxfp4_compressed = {
 	.name = "mxfp4",
 	.layout = "compressed-tensors",
 	.type = &qc_mxfp4,
+	.splits_experts = true,
 	.about = "4.25 bits, a power of two per 32; as compressed-tensors stores it",
 	.unfit = matrix_unfit,
 	.plan = compressed_plan,
+	.grid = mxfp4_grid,
 	.encode = mxfp4_encode,
 	.repack = mxfp4_repack,
 	.config = compressed_config,
@@ -195,9 +204,11 @@ const struct qc_packing qc_pack_mxfp4_modelopt = {
 	.name = "mxfp4",
 	.layout = "modelopt",
 	.type = &qc_mxfp4,
+	.splits_experts = true,
 	.about = "the same, with ModelOpt's names and rounding",
 	.unfit = matrix_unfit,
 	.plan = modelopt_plan,
+	.grid = mxfp4_grid,
 	.encode = mxfp4_encode,
 	.repack = mxfp4_repack,
 	.config = modelopt_config,
@@ -213,6 +224,7 @@ const struct qc_packing qc_pack_mxfp4_gpt_oss = {
 	.experts_only = true,
 	.unfit = gpt_oss_unfit,
 	.plan = gpt_oss_plan,
+	.grid = mxfp4_grid,
 	.encode = mxfp4_encode,
 	.repack = mxfp4_repack,
 	.config = gpt_oss_config,

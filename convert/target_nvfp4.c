@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "convert/pack_pieces.h"
 #include "convert/step.h"
+#include "quant/grid_types.h"
 #include "quant/nvfp4.h"
 #include "quant/nvfp4_pack.h"
 #include "quant/types.h"
@@ -142,6 +143,8 @@ static enum qc_status nvfp4_plan(struct qc_plan *plan, struct qc_step *step,
 		s = read_scale(step->tensor->input_scale, &state->input, err);
 	if (s)
 		return s;
+	if (step->from == &qc_nvfp4 && !step->tensor->scale)
+		state->factor = 1; /* a GGUF has no tensor scale where it is 1 */
 	state->producer = producer;
 	state->group = group;
 	state->all = all;
@@ -188,6 +191,9 @@ static enum qc_status nvfp4_agree(struct qc_plan *plan, struct qc_step *step, st
 	struct nvfp4 *state = step->packed;
 	enum qc_status s = QC_OK;
 
+	if (step->copy && state->group->mixed)
+		step->why = "nvfp4, encoded anew: loaders take one tensor scale for what is fused "
+			    "(q, k and v; gate and up)";
 	step->copy = step->copy && !state->group->mixed;
 	step->exact = step->copy;
 	if (step->copy) {
@@ -249,8 +255,8 @@ static void nvfp4_encode(const struct qc_pack_range *range)
 	size_t n = (size_t)range->n_elems;
 
 	if (range->step->search)
-		qc_nvfp4_search(state->producer, range->x, n, NULL, state->stored, state->bf16,
-				range->out[CODES], range->out[SCALES], range->isa);
+		qc_nvfp4_search(state->producer, range->x, n, range->weight, state->stored,
+				state->bf16, range->out[CODES], range->out[SCALES], range->isa);
 	else
 		qc_nvfp4_encode(state->producer, range->x, n, state->stored, state->bf16, false,
 				range->out[SCALES], range->out[CODES], range->isa);
@@ -264,6 +270,20 @@ static void nvfp4_repack(const struct qc_pack_range *range)
 		qc_nvfp4_to_pairs(range->raw + i * qc_nvfp4.block_bytes,
 				  range->out[CODES] + i * qc_nvfp4.block_elems / 2,
 				  range->out[SCALES] + i * (qc_nvfp4.block_elems / GROUP));
+}
+
+static const struct qc_grid *nvfp4_grid(const struct qc_step *step)
+{
+	(void)step;
+	return &qc_grid_nvfp4;
+}
+
+static float nvfp4_factor(const struct qc_step *step, uint64_t matrix)
+{
+	const struct nvfp4 *state = step->packed;
+
+	(void)matrix;
+	return state->divide ? qc_nvfp4_multiplier(state->stored) : state->stored;
 }
 
 /* The weights have input scales, all of them. */
@@ -352,6 +372,7 @@ const struct qc_packing qc_pack_nvfp4_modelopt = {
 	.layout = "modelopt",
 	.experts = &qc_pack_nvfp4_experts,
 	.type = &qc_nvfp4,
+	.splits_experts = true,
 	.about = "4.5 bits, an E4M3 scale per 16; as ModelOpt exports it",
 	.unfit = nvfp4_unfit,
 	.plan = modelopt_plan,
@@ -360,6 +381,8 @@ const struct qc_packing qc_pack_nvfp4_modelopt = {
 	.take = nvfp4_take,
 	.settle = nvfp4_settle,
 	.encode = nvfp4_encode,
+	.grid = nvfp4_grid,
+	.factor = nvfp4_factor,
 	.repack = nvfp4_repack,
 	.config = modelopt_config,
 	.extra_name = "hf_quant_config.json",
@@ -370,6 +393,7 @@ const struct qc_packing qc_pack_nvfp4_compressed = {
 	.name = "nvfp4",
 	.layout = "compressed-tensors",
 	.type = &qc_nvfp4,
+	.splits_experts = true,
 	.about = "the same, as compressed-tensors stores it",
 	.unfit = nvfp4_unfit,
 	.plan = compressed_plan,
@@ -378,6 +402,8 @@ const struct qc_packing qc_pack_nvfp4_compressed = {
 	.take = nvfp4_take,
 	.settle = nvfp4_settle,
 	.encode = nvfp4_encode,
+	.grid = nvfp4_grid,
+	.factor = nvfp4_factor,
 	.repack = nvfp4_repack,
 	.config = compressed_config,
 };

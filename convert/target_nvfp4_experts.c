@@ -5,6 +5,8 @@
  *   X                 u8 [experts, in/2, out]     two E2M1 codes a byte: of rows 2i and 2i + 1
  *   X_weight_scale    E4M3 [experts, in/16, out]
  *   X_weight_scale_2  f32 []                      multiplies; one for all experts
+ *   X_input_scale     f32 []                      of the activations, where their range is known:
+ *                                                 the largest of all experts'
  *
  * Groups run along `in`, down the columns of what is stored, so a unit is 16 of its rows. A group
  * whose values are E2M1 numbers times a power of two, as all of an MXFP4 source are, is kept
@@ -46,6 +48,38 @@ static const char *experts_unfit(struct qc_model *model, const struct qc_tensor 
 	return why ? why : "inputs are not whole groups";
 }
 
+/* The largest of the input scales of all experts; 0 without them. */
+static enum qc_status read_input(const struct qc_source *source, float *most, struct qc_err *err)
+{
+	uint8_t room[256] __attribute__((aligned(64)));
+	enum qc_status s = QC_OK;
+
+	*most = 0;
+	for (uint64_t i = 0; source && source->cols == 1 && !s && i < source->rows; i++) {
+		struct qc_scratch scratch = {.base = room, .size = sizeof(room)};
+		float scale = 0;
+
+		if (qc_source_scratch(source, 1) > sizeof(room))
+			return QC_OK;
+		s = qc_source_read_f32(source, i, 1, &scale, &scratch, err);
+		*most = scale > *most ? scale : *most;
+	}
+	return s;
+}
+
+static enum qc_status add_input(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	uint8_t bytes[4];
+	float scale;
+	enum qc_status s = read_input(step->tensor->input_scale, &scale, err);
+
+	if (s || !(scale > 0))
+		return s;
+	qc_put_le32(bytes, qc_f32_bits(scale));
+	return qc_pack_add_constant(plan, step, step->name, "_input_scale", &qc_f32, 0, NULL,
+				    bytes, err);
+}
+
 static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
 				   const struct qconv_options *options, struct qc_err *err)
 {
@@ -74,6 +108,8 @@ static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
 		if (!s)
 			s = qc_pack_add_constant(plan, step, step->name, "_weight_scale_2", &qc_f32,
 						 0, NULL, NULL, err);
+		if (!s)
+			s = add_input(plan, step, err);
 	}
 	return s;
 }
@@ -156,14 +192,14 @@ static bool encode_exactly(const float *x, float tensor_scale, uint8_t *codes, u
 }
 
 /* `n` columns of 16 rows, turned: a group each. */
-static void encode_columns(const struct qc_pack_range *range, const float *x, size_t n,
-			   uint8_t *codes, uint8_t *scales)
+static void encode_columns(const struct qc_pack_range *range, const float *x, const float *weight,
+			   size_t n, uint8_t *codes, uint8_t *scales)
 {
 	const struct experts *state = range->step->packed;
 
 	if (range->step->search)
-		qc_nvfp4_search(&qc_nvfp4_modelopt, x, n * GROUP, NULL, state->scale, false, codes,
-				scales, range->isa);
+		qc_nvfp4_search(&qc_nvfp4_modelopt, x, n * GROUP, weight, state->scale, false,
+				codes, scales, range->isa);
 	else
 		qc_nvfp4_encode(&qc_nvfp4_modelopt, x, n * GROUP, state->scale, false, false,
 				scales, codes, range->isa);
@@ -183,7 +219,14 @@ static void encode_unit(const struct qc_pack_range *range, uint64_t unit)
 	const float *x = range->x + unit * range->step->unit_elems;
 	uint8_t *codes = range->out[CODES] + unit * out * (GROUP / 2);
 	uint8_t *scales = range->out[SCALES] + unit * out;
+	/* rows are inputs: 16 of them are a unit, and all matrices' follow one another */
+	const float *inputs = range->step->importance
+				      ? range->step->importance + (range->unit + unit) * GROUP
+				      : NULL;
+	float weight[COLUMNS * GROUP];
 
+	for (size_t i = 0; inputs && i < COLUMNS * GROUP; i++)
+		weight[i] = inputs[i % GROUP];
 	for (size_t col = 0; col < out; col += COLUMNS) {
 		size_t n = out - col < COLUMNS ? out - col : COLUMNS;
 		float turned[COLUMNS * GROUP];
@@ -192,7 +235,7 @@ static void encode_unit(const struct qc_pack_range *range, uint64_t unit)
 		for (size_t row = 0; row < GROUP; row++)
 			for (size_t i = 0; i < n; i++)
 				turned[i * GROUP + row] = x[row * out + col + i];
-		encode_columns(range, turned, n, packed, scales + col);
+		encode_columns(range, turned, inputs ? weight : NULL, n, packed, scales + col);
 		for (size_t row = 0; row < GROUP / 2; row++)
 			for (size_t i = 0; i < n; i++)
 				codes[row * out + col + i] = packed[i * (GROUP / 2) + row];

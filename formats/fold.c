@@ -91,7 +91,10 @@ enum qc_status qc_fold_need(const struct qc_fold *fold, const char *base, const 
 
 void qc_fold_consume(struct qc_fold *fold, const struct qc_tensor *companion)
 {
-	fold->consumed[companion - fold->model->tensors] = true;
+	bool *consumed = &fold->consumed[companion - fold->model->tensors];
+
+	fold->bytes += *consumed ? 0 : qc_tensor_stored_bytes(companion);
+	*consumed = true;
 }
 
 /* From now on `name` means the tensor of this index. */
@@ -133,6 +136,8 @@ enum qc_status qc_fold_replace(struct qc_fold *fold, struct qc_tensor *tensor, c
 	if (!own_dims || !own_name || !source || !encoding)
 		return qc_no_memory(err);
 	memcpy(own_dims, dims, n_dims * sizeof(*dims));
+	fold->bytes += qc_tensor_stored_bytes(tensor);
+	fold->result = tensor;
 	tensor->name = tensor->stored_name = own_name;
 	tensor->n_dims = n_dims;
 	tensor->dims = own_dims;
@@ -257,7 +262,13 @@ static enum qc_status fold_tensor(struct qc_fold *fold, size_t index, char *base
 				continue;
 			memcpy(base, tensor->stored_name, len - strlen(*t));
 			base[len - strlen(*t)] = 0;
+			fold->result = NULL;
+			fold->bytes = 0;
 			s = (*e)->fold(fold, tensor, base, &taken, err);
+			if (!s && taken && fold->result) {
+				fold->result->folded_bytes = fold->bytes;
+				fold->result->folded_elems = qc_tensor_elems(fold->result);
+			}
 			if (s || taken)
 				return s;
 		}

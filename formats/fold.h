@@ -30,6 +30,9 @@ struct qc_fold {
 	size_t key_size;
 	/* of the weight folded last: an encoding may share equal tables with its own; NULL */
 	const struct qc_source *last;
+	/* of the weight that is being folded: the tensor it became, bytes of its stored tensors */
+	struct qc_tensor *result;
+	uint64_t bytes;
 };
 
 struct qc_encoding {

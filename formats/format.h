@@ -33,7 +33,8 @@ struct qc_out_tensor {
 
 /* An output file: everything in it that is not tensor data is known before any tensor is read. */
 struct qc_out_file {
-	char *name;	 /* in the output directory (malloc); NULL: the output is this file */
+	char *name; /* malloc: in the output directory, or behind the name of a set; NULL: the
+		       output is this file */
 	uint8_t *header; /* malloc; all of a file without tensors */
 	size_t header_bytes;
 	uint64_t total_bytes; /* exact size of the finished file; gaps between tensors and at the
@@ -46,6 +47,7 @@ struct qc_out {
 	struct qc_out_file *files; /* malloc */
 	size_t n_files;
 	uint64_t total_bytes; /* of all files */
+	bool is_set; /* files beside each other: their names are what follows the output's own */
 };
 
 /* Room for one more file at the end (zeroed); NULL when memory is out. */
@@ -53,11 +55,18 @@ QC_MUST_CHECK
 struct qc_out_file *qc_out_add(struct qc_out *out);
 void qc_out_clear(struct qc_out *out);
 
+/* Where a GGUF set begins a new file, as llama-gguf-split counts; 0: no such limit. */
+struct qc_split {
+	uint64_t max_bytes; /* of tensors, each padded to 32; one tensor may be larger */
+	uint64_t max_tensors;
+};
+
 /* What the caller wants of a layout. */
 struct qc_layout_wish {
 	const struct qc_meta *meta; /* GGUF's, written as it is */
 	uint64_t shard_bytes; /* of tensors in one file, where a format has shards; one tensor may
 				 be larger */
+	struct qc_split split; /* GGUF: a set of files; without a limit it is one file */
 };
 
 struct qc_format {

@@ -101,10 +101,23 @@ void qc_gguf_split_remove(struct qc_meta *meta);
  * when `path` is not of that form. *prefix_len gets the length of PREFIX, folders included. */
 bool qc_gguf_split_name(const char *path, size_t *prefix_len, uint32_t *no, uint32_t *count);
 
+/* gguf_set.c: the files of a set, named "-00001-of-00003.gguf" and so on: the first carries `meta`
+ * and all carry the split keys, as llama-gguf-split writes them. QC_UNSUPPORTED when there would be
+ * more than 65535 files. */
+QC_MUST_CHECK
+enum qc_status qc_gguf_layout_set(struct qc_out_tensor *tensors, size_t n,
+				  const struct qc_layout_wish *wish, struct qc_out *out,
+				  struct qc_err *err);
+
 /* gguf_check.c: what several metadata keys mean together: tokenizer arrays of the right element
  * type and length, counts that others divide or allocate by. QC_BAD_INPUT. */
 QC_MUST_CHECK
 enum qc_status qc_gguf_check_meta(const struct qc_meta *meta, struct qc_err *err);
+
+/* gguf_write.c: what the metadata takes in a file, without the file's head. QC_UNSUPPORTED for a key
+ * that GGUF cannot hold. */
+QC_MUST_CHECK
+enum qc_status qc_gguf_meta_bytes(const struct qc_meta *meta, uint64_t *bytes, struct qc_err *err);
 
 /* gguf_write.c: the format's can_hold and layout (formats/format.h). */
 bool qc_gguf_can_hold(const struct qc_qtype *type);
@@ -112,7 +125,7 @@ QC_MUST_CHECK
 enum qc_status qc_gguf_layout(struct qc_out_tensor *tensors, size_t n, const struct qc_meta *meta,
 			      struct qc_out_file *out, struct qc_err *err);
 
-/* The same as a format's layout: one file. */
+/* The same as a format's layout: one file, or with wish->split a set (gguf_set.c). */
 QC_MUST_CHECK
 enum qc_status qc_gguf_layout_out(struct qc_out_tensor *tensors, size_t n,
 				  const struct qc_layout_wish *wish, struct qc_out *out,

@@ -114,7 +114,7 @@ static bool kv_size(const struct qc_kv *kv, uint64_t *bytes)
 	return qc_add(fixed, strlen(kv->key), bytes) && qc_add(*bytes, kv->bytes, bytes);
 }
 
-static enum qc_status meta_size(const struct qc_meta *meta, uint64_t *bytes, struct qc_err *err)
+enum qc_status qc_gguf_meta_bytes(const struct qc_meta *meta, uint64_t *bytes, struct qc_err *err)
 {
 	*bytes = 0;
 	for (size_t i = 0; i < meta->n; i++) {
@@ -199,7 +199,7 @@ enum qc_status qc_gguf_layout(struct qc_out_tensor *tensors, size_t n, const str
 	enum qc_status s = qc_gguf_alignment(meta, &alignment, err);
 
 	if (!s)
-		s = meta_size(meta, &meta_bytes, err);
+		s = qc_gguf_meta_bytes(meta, &meta_bytes, err);
 	if (!s)
 		s = place_tensors(tensors, n, alignment, &info_bytes, &data_bytes, err);
 	if (s)
@@ -223,10 +223,13 @@ enum qc_status qc_gguf_layout_out(struct qc_out_tensor *tensors, size_t n,
 				  const struct qc_layout_wish *wish, struct qc_out *out,
 				  struct qc_err *err)
 {
-	struct qc_out_file *file = qc_out_add(out);
-	enum qc_status s =
-		file ? qc_gguf_layout(tensors, n, wish->meta, file, err) : qc_no_memory(err);
+	struct qc_out_file *file;
+	enum qc_status s;
 
+	if (wish->split.max_bytes || wish->split.max_tensors)
+		return qc_gguf_layout_set(tensors, n, wish, out, err);
+	file = qc_out_add(out);
+	s = file ? qc_gguf_layout(tensors, n, wish->meta, file, err) : qc_no_memory(err);
 	if (!s)
 		out->total_bytes = file->total_bytes;
 	return s;

@@ -2,8 +2,7 @@
  * From one layout to another: the row operations of the architecture's table, put on top of every
  * tensor's source; tensors that belong together stacked, tensors that hold two split.
  *
- * Hugging Face to GGUF is written; the way back has the same table and the inverse of each
- * operation.
+ * This is Hugging Face to GGUF; formats/layout_back.c goes the other way by the same table.
  */
 #include "formats/model.h"
 
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "formats/arch/arch.h"
+#include "formats/hf_back.h"
 
 /* The tensors of all experts that become one. */
 struct stack {
@@ -311,6 +311,8 @@ enum qc_status qc_model_set_layout(struct qc_model *model, enum qc_layout wanted
 
 	if (model->layout == wanted || model->layout == QC_LAYOUT_PLAIN || !model->arch)
 		return QC_OK;
+	if (model->layout == QC_LAYOUT_GGUF && wanted == QC_LAYOUT_HF)
+		return qc_hf_back(model, err);
 	if (model->layout != QC_LAYOUT_HF || wanted != QC_LAYOUT_GGUF)
 		return qc_fail(
 			err, QC_UNSUPPORTED,

@@ -172,9 +172,19 @@ uint64_t qc_tensor_elems(const struct qc_tensor *tensor)
 
 uint64_t qc_tensor_stored_bytes(const struct qc_tensor *tensor)
 {
+	const uint64_t elems = qc_tensor_elems(tensor);
 	uint64_t bytes = 0;
 
-	return qc_qtype_bytes(tensor->source->type, qc_tensor_elems(tensor), &bytes) ? bytes : 0;
+	/* a part of a folded weight, or several that were stacked, in proportion */
+	if (tensor->folded_elems)
+		return (uint64_t)((double)tensor->folded_bytes *
+				  ((double)elems / (double)tensor->folded_elems));
+	return qc_qtype_bytes(tensor->source->type, elems, &bytes) ? bytes : 0;
+}
+
+const char *qc_tensor_stored_as(const struct qc_tensor *tensor)
+{
+	return tensor->encoding ? tensor->encoding : tensor->source->type->name;
 }
 
 void qc_tensor_shape_text(const struct qc_tensor *tensor, char *buf, size_t size)

@@ -50,6 +50,8 @@ struct qc_tensor {
 	bool generated;	 /* made by us from the configuration (rope_freqs) */
 	const char *encoding; /* what was folded, for the plan: "bitsandbytes nf4"; NULL: stored
 				 plainly */
+	/* What was folded took folded_bytes for folded_elems elements; 0: as the type says. */
+	uint64_t folded_bytes, folded_elems;
 	/* NVFP4's per-tensor factors, 1 or one per expert, f32: values are rows times scale. The
 	 * raw rows of `source` are without it, its f32 rows include it. NULL when there is none. */
 	const struct qc_source *scale, *input_scale;
@@ -68,6 +70,20 @@ struct qc_adapter {
 	double scale;
 	const char *what; /* "42 matrices of rank 16, 2 biases" */
 	struct qc_adapter *next;
+};
+
+/* A file of text that belongs beside the weights: made of a GGUF's metadata when its tensors are
+ * brought to Hugging Face's layout (formats/hf_back.h). */
+struct qc_side_text {
+	const char *name; /* "config.json" */
+	const char *text; /* NUL behind it */
+	size_t size;
+};
+
+/* A metadata key that these files cannot say as it stands. */
+struct qc_unsaid {
+	const char *key, *why;
+	struct qc_unsaid *next;
 };
 
 struct qc_model {
@@ -101,6 +117,10 @@ struct qc_model {
 	struct qc_arena arena;	/* owns every string, dims array and source above */
 	uint64_t reading_bytes; /* memory that reading took for a while: texts, parsed JSON */
 	struct qc_adapter *adapters; /* in the order in which they were merged */
+	/* of a GGUF brought to Hugging Face's layout (in the arena); NULL */
+	struct qc_side_text *sides;
+	size_t n_sides;
+	struct qc_unsaid *unsaid;
 	/* An adapter gave a model whose configuration ties the output head to the embedding a head of its
 	 * own: whoever writes config.json sets tie_word_embeddings to false. */
 	bool untied;
@@ -139,9 +159,10 @@ void qc_model_note_reading(struct qc_model *model, uint64_t bytes);
 /* By canonical name; NULL. Linear: for occasional use. */
 const struct qc_tensor *qc_model_find(const struct qc_model *model, const char *name);
 
-/* Add to every tensor the row operations that bring it into `layout`, with generated tensors first.
- * Nothing to do when the model is in it already or is a bag. QC_UNSUPPORTED names the tensor that
- * cannot be brought there. */
+/* Add to every tensor the row operations that bring it into `layout`, from Hugging Face's to GGUF's
+ * with generated tensors first; the other way is qc_hf_back() (formats/hf_back.h). Nothing to do when
+ * the model is in it already or is a bag. QC_UNSUPPORTED names the tensor that cannot be brought
+ * there. */
 QC_MUST_CHECK
 enum qc_status qc_model_set_layout(struct qc_model *model, enum qc_layout layout,
 				   struct qc_err *err);
@@ -153,6 +174,9 @@ enum qc_status qc_model_unchanged(const struct qc_model *model, struct qc_err *e
 /* Elements and bytes as stored; sizes were checked on reading, so these cannot overflow. */
 uint64_t qc_tensor_elems(const struct qc_tensor *tensor);
 uint64_t qc_tensor_stored_bytes(const struct qc_tensor *tensor);
+
+/* What it is stored as, for people: the encoding, else the element type. */
+const char *qc_tensor_stored_as(const struct qc_tensor *tensor);
 
 /* "4096x14336" (dims[0] last: rows x cols as transformers prints), "scalar" for none. */
 void qc_tensor_shape_text(const struct qc_tensor *tensor, char *buf, size_t size);

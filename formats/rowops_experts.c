@@ -192,7 +192,9 @@ static enum qc_status load_pieces(const struct transpose_source *s, const struct
 				  uint64_t *stride, struct qc_scratch *scratch, struct qc_err *err)
 {
 	const struct qc_qtype *type = s->inner->type;
-	const uint64_t width = s->inner->cols, size = type->block_bytes;
+	const uint64_t width = s->inner->cols, size = type->block_bytes, elems = type->block_elems;
+	/* whole blocks: those that hold the columns */
+	const uint64_t first = t->col / elems, blocks = (t->col + span - 1) / elems - first + 1;
 	uint8_t *raw;
 	float *values;
 	enum qc_status status = QC_OK;
@@ -203,17 +205,17 @@ static enum qc_status load_pieces(const struct transpose_source *s, const struct
 		*stride = width;
 		return qc_source_read_f32(s->inner, row, n, values, scratch, err);
 	}
-	raw = qc_scratch_take(scratch, n * span * size);
+	raw = qc_scratch_take(scratch, n * blocks * size);
 	for (uint64_t i = 0; !status && i < n; i++)
-		status = qc_source_read_raw(s->bytes, ((row + i) * width + t->col) * size,
-					    span * size, raw + i * span * size, scratch, err);
+		status = qc_source_read_raw(s->bytes, ((row + i) * (width / elems) + first) * size,
+					    blocks * size, raw + i * blocks * size, scratch, err);
 	*pieces = raw;
-	*stride = span;
+	*stride = blocks * elems;
 	if (status || t->raw)
 		return status;
-	values = qc_scratch_take(scratch, n * span * sizeof(float));
-	type->dequantize(raw, values, n * span);
-	*pieces = (const uint8_t *)values;
+	values = qc_scratch_take(scratch, n * blocks * elems * sizeof(float));
+	type->dequantize(raw, values, n * blocks);
+	*pieces = (const uint8_t *)(values + (t->col - first * elems));
 	return QC_OK;
 }
 
@@ -300,14 +302,15 @@ static enum qc_status transpose_read_raw(const struct qc_source *source, uint64_
 static size_t transpose_scratch_bytes(const struct qc_source *source, uint64_t n)
 {
 	const struct transpose_source *s = (const struct transpose_source *)source;
-	const uint64_t width = s->inner->cols;
+	const uint64_t width = s->inner->cols, elems = s->inner->type->block_elems;
 	const uint64_t span = n < width / s->step ? n * s->step : width;
+	const uint64_t blocks = span / elems + 2; /* the ends may lie inside of one */
 
 	if (!s->bytes)
 		return qc_scratch_need(TURN_ROWS * width * sizeof(float)) +
 		       qc_source_scratch(s->inner, TURN_ROWS);
-	return qc_scratch_need(TURN_ROWS * span * s->inner->type->block_bytes) +
-	       qc_scratch_need(TURN_ROWS * span * sizeof(float));
+	return qc_scratch_need(TURN_ROWS * blocks * s->inner->type->block_bytes) +
+	       qc_scratch_need(TURN_ROWS * blocks * elems * sizeof(float));
 }
 
 static const struct qc_source_ops transpose_ops = {
@@ -326,8 +329,8 @@ static const struct qc_source_ops transpose_f32_ops = {
 const struct qc_source *qc_source_transpose(struct qc_arena *arena, const struct qc_source *inner,
 					    uint64_t height, uint64_t first, uint64_t step)
 {
-	const bool from_file = qc_source_is_file(inner) && inner->type->block_elems == 1 &&
-			       inner->type->dequantize;
+	const bool from_file = qc_source_is_file(inner) && inner->type->dequantize &&
+			       inner->cols % inner->type->block_elems == 0;
 	struct transpose_source *s;
 
 	if (inner->ops->transpose)
@@ -343,11 +346,12 @@ const struct qc_source *qc_source_transpose(struct qc_arena *arena, const struct
 			return NULL;
 	}
 	s->base = *inner;
-	s->base.ops = from_file ? &transpose_ops : &transpose_f32_ops;
+	s->base.ops =
+		from_file && inner->type->block_elems == 1 ? &transpose_ops : &transpose_f32_ops;
 	s->base.rows = inner->rows / height * (inner->cols / step);
 	s->base.cols = height;
 	s->base.row_group = qc_transposed_row_group(height);
-	if (!from_file && !inner->type->is_float) /* blocks do not survive it */
+	if (s->base.ops != &transpose_ops && !inner->type->is_float) /* blocks do not survive it */
 		s->base.type = &qc_f32;
 	s->inner = inner;
 	s->height = height;

@@ -51,7 +51,7 @@ static enum qc_status read_varint(struct span *in, uint64_t *out, struct qc_err 
 
 static enum qc_status read_field(struct span *in, struct field *field, struct qc_err *err)
 {
-	uint64_t tag, size = 0;
+	uint64_t tag = 0, size = 0;
 	enum qc_status s = read_varint(in, &tag, err);
 
 	if (s)

@@ -189,7 +189,7 @@ const struct qc_source *qc_source_file(struct qc_arena *arena, const struct qc_f
 
 bool qc_source_is_file(const struct qc_source *source)
 {
-	return source->ops == &file_ops;
+	return source->ops == &file_ops && !((const struct file_source *)source)->big_endian;
 }
 
 const struct qc_source *qc_source_bytes(struct qc_arena *arena, const struct qc_source *file)

@@ -106,7 +106,7 @@ const struct qc_source *qc_source_file(struct qc_arena *arena, const struct qc_f
 				       uint64_t offset, const struct qc_qtype *type, uint64_t rows,
 				       uint64_t cols, bool big_endian);
 
-/* Whether a source was made by qc_source_file. */
+/* Whether a source was made by qc_source_file of a little-endian file. */
 bool qc_source_is_file(const struct qc_source *source);
 
 /* The stored bytes of `file`, a source made by qc_source_file, as rows of one u8: to read them from
@@ -161,7 +161,7 @@ const struct qc_source *qc_source_every_column(struct qc_arena *arena,
 
 /* inner is matrices of `height` rows one after the other (height divides inner->rows): their
  * columns first, first + step, ... as rows of `height` elements. Raw rows when inner is a file
- * extent of a plain type (anything else is read whole for every range: slow). */
+ * extent of a plain type (anything else that is no file is read whole for every range: slow). */
 QC_MUST_CHECK
 const struct qc_source *qc_source_transpose(struct qc_arena *arena, const struct qc_source *inner,
 					    uint64_t height, uint64_t first, uint64_t step);
@@ -171,5 +171,25 @@ const struct qc_source *qc_source_transpose(struct qc_arena *arena, const struct
 QC_MUST_CHECK
 const struct qc_source *qc_source_stack(struct qc_arena *arena,
 					const struct qc_source *const *inner, uint64_t n);
+
+/*
+ * From GGUF back to Hugging Face (rowops_back.c).
+ */
+
+/* Two sources of one shape: row 2 r of the result is row r of a, row 2 r + 1 that of b. Raw rows
+ * when both have them, of one type. */
+QC_MUST_CHECK
+const struct qc_source *qc_source_zip_rows(struct qc_arena *arena, const struct qc_source *a,
+					   const struct qc_source *b);
+
+/* The same with columns. Raw rows when both have them, of one plain type. */
+QC_MUST_CHECK
+const struct qc_source *qc_source_zip_columns(struct qc_arena *arena, const struct qc_source *a,
+					      const struct qc_source *b);
+
+/* The rows of inner as `type`, f16 or bf16, which its values are known to be of. */
+QC_MUST_CHECK
+const struct qc_source *qc_source_narrow(struct qc_arena *arena, const struct qc_source *inner,
+					 const struct qc_qtype *type);
 
 #endif

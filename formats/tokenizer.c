@@ -20,6 +20,24 @@
 
 #define PADDING_SCORE -10000.0f
 
+/* The same of the files that have been made of a GGUF, in memory. */
+static enum qc_status load_side(const struct qc_model *model, const char *name, char **data,
+				size_t *size, struct qc_err *err)
+{
+	for (size_t i = 0; i < model->n_sides; i++) {
+		const struct qc_side_text *side = &model->sides[i];
+
+		if (strcmp(side->name, name) != 0)
+			continue;
+		*data = malloc(side->size + 1);
+		if (!*data)
+			return qc_no_memory(err);
+		memcpy(*data, side->text, side->size + 1);
+		*size = side->size;
+	}
+	return QC_OK;
+}
+
 /* Load `name` of the model's directory when it is there; *data stays NULL when it is not. */
 static enum qc_status load(struct qc_model *model, const char *name, uint64_t max, char **data,
 			   size_t *size, struct qc_err *err)
@@ -29,6 +47,8 @@ static enum qc_status load(struct qc_model *model, const char *name, uint64_t ma
 
 	if (!path)
 		return qc_no_memory(err);
+	if (model->n_sides)
+		return load_side(model, name, data, size, err);
 	if (stat(path, &st) && (errno == ENOENT || errno == ENOTDIR))
 		return QC_OK;
 	return qc_file_load(path, max, data, size, err);

@@ -59,6 +59,9 @@ struct qc_vocab {
 /* Whether a token's text is that of a byte: "<0x0A>". */
 bool qc_token_is_byte(const char *text, size_t len);
 
+/* vocab.c: whether a control token of Gemma 4 is one that is shown (user-defined in GGUF). */
+bool qc_token_is_visible(const char *text, size_t len);
+
 /* How a tokenizer.json makes tokens. */
 enum qc_vocab_kind qc_tokenizer_json_kind(const struct qc_json *json);
 
@@ -97,6 +100,15 @@ enum qc_status qc_tokenizer_json_parse(struct qc_vocab *vocab, const struct qc_j
  * literal), told by its structure. QC_UNSUPPORTED when none is known to be the same. */
 QC_MUST_CHECK
 enum qc_status qc_bpe_pre(const struct qc_json *json, const char **pre, struct qc_err *err);
+
+/* tokenizer_bpe.c, the way back: whether a pre-tokenizer's steps are known by its name; these, as
+ * the member pre_tokenizer; whether a piece that is a token stays whole; whether text is normalized
+ * to NFC first. */
+struct qc_json_out;
+bool qc_bpe_knows_pre(const char *pre);
+void qc_bpe_put_pre(const char *pre, struct qc_json_out *out);
+bool qc_bpe_ignores_merges(const char *pre);
+bool qc_bpe_composes(const char *pre);
 
 /* tokenizer_bpe.c: append the merge of two texts to vocab->merges. QC_NO_MEMORY only. */
 QC_MUST_CHECK

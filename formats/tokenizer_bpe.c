@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_out.h"
+
 /* Steps that are no regular expression. */
 #define STEP_BYTES  "bytes"  /* ByteLevel, use_regex false: to the alphabet of 256 symbols only */
 #define STEP_GPT2   "gpt2"   /* ByteLevel with the expression of GPT-2, which it has built in */
@@ -187,4 +189,65 @@ enum qc_status qc_bpe_push_merge(struct qc_vocab *vocab, const char *const part[
 	if (text != small)
 		free(text);
 	return s;
+}
+
+static int find_pre(const char *pre)
+{
+	for (int i = 0; i < (int)(sizeof(known) / sizeof(known[0])); i++)
+		if (!strcmp(known[i].pre, pre))
+			return i;
+	return -1;
+}
+
+bool qc_bpe_knows_pre(const char *pre)
+{
+	return find_pre(pre) >= 0;
+}
+
+bool qc_bpe_ignores_merges(const char *pre)
+{
+	const int i = find_pre(pre);
+
+	/* tekken's files say it too, and it makes no difference to their vocabulary */
+	return i >= 0 && (known[i].merging == WHOLE_FIRST || !strcmp(pre, "tekken"));
+}
+
+bool qc_bpe_composes(const char *pre)
+{
+	return !strcmp(pre, "qwen2") || !strcmp(pre, "qwen35");
+}
+
+static void put_step(const char *step, struct qc_json_out *out)
+{
+	qc_json_out_begin(out, NULL, '{');
+	if (!strcmp(step, STEP_BYTES) || !strcmp(step, STEP_GPT2)) {
+		qc_json_out_text(out, "type", "ByteLevel");
+		qc_json_out_bool(out, "add_prefix_space", false);
+		qc_json_out_bool(out, "trim_offsets", true);
+		qc_json_out_bool(out, "use_regex", !strcmp(step, STEP_GPT2));
+	} else if (!strcmp(step, STEP_DIGITS)) {
+		qc_json_out_text(out, "type", "Digits");
+		qc_json_out_bool(out, "individual_digits", true);
+	} else {
+		qc_json_out_text(out, "type", "Split");
+		qc_json_out_begin(out, "pattern", '{');
+		qc_json_out_text(out, "Regex", step);
+		qc_json_out_end(out, '}');
+		qc_json_out_text(out, "behavior", "Isolated");
+		qc_json_out_bool(out, "invert", false);
+	}
+	qc_json_out_end(out, '}');
+}
+
+void qc_bpe_put_pre(const char *pre, struct qc_json_out *out)
+{
+	const int row = find_pre(pre);
+
+	qc_json_out_begin(out, "pre_tokenizer", '{');
+	qc_json_out_text(out, "type", "Sequence");
+	qc_json_out_begin(out, "pretokenizers", '[');
+	for (int i = 0; row >= 0 && i < MAX_STEPS && known[row].steps[i]; i++)
+		put_step(known[row].steps[i], out);
+	qc_json_out_end(out, ']');
+	qc_json_out_end(out, '}');
 }

@@ -39,7 +39,7 @@ static bool looks_special(const char *text, size_t len)
 
 /* Control tokens of Gemma 4 that are shown all the same, so that a reader of the answer can find
  * its parts: llama.cpp's converter makes them user-defined. */
-static bool is_visible(const char *text, size_t len)
+bool qc_token_is_visible(const char *text, size_t len)
 {
 	static const char *const words[] = {
 		"<|channel>",	    "<channel|>",	"<|tool_call>", "<tool_call|>",
@@ -87,7 +87,7 @@ enum qc_status qc_vocab_add_token(struct qc_vocab *vocab, uint64_t id, const cha
 	if (id >= vocab->n_tokens)
 		return QC_OK;
 	if (vocab->own_merges) {
-		if (is_visible(text, len))
+		if (qc_token_is_visible(text, len))
 			token.type = QC_TOKEN_USER_DEFINED;
 		else if (!special)
 			token.type = has_mark(text, len) ? QC_TOKEN_NORMAL : QC_TOKEN_USER_DEFINED;

@@ -17,8 +17,6 @@
 
 #include "quant/bnb_rank.h"
 
-#define SMALLEST_DIVISOR 1e-38f
-
 static float largest(const float *x, size_t n)
 {
 	float max = 0;
@@ -67,7 +65,7 @@ void qc_bnb4_encode(const struct qc_bnb4_kind *kind, const float *x, size_t n, s
 	qc_bnb4_ranks_init(&ranks, kind);
 	for (; n > 0; absmax++) {
 		size_t part = n < block_elems ? n : block_elems;
-		float max = largest(x, part), divisor = at_least(max, SMALLEST_DIVISOR);
+		float max = largest(x, part), divisor = at_least(max, QC_BNB_SMALLEST);
 		bool is_short = part < block_elems;
 
 		*absmax = is_short ? divisor : max;
@@ -94,7 +92,7 @@ void qc_bnb8_encode_python(const float *absmax, size_t n, float offset, uint8_t 
 	for (; n > 0; nested_absmax++) {
 		size_t part = n < QC_BNB_NESTED ? n : QC_BNB_NESTED;
 		float max = nested_largest(absmax, part, offset);
-		float divisor = at_least(max, SMALLEST_DIVISOR), inverse = 1 / divisor;
+		float divisor = at_least(max, QC_BNB_SMALLEST), inverse = 1 / divisor;
 		bool is_short = part < QC_BNB_NESTED;
 
 		*nested_absmax = is_short ? divisor : max;

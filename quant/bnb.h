@@ -34,8 +34,9 @@ enum { QC_BNB_NESTED = 256 };
  * multiplied by its reciprocal, and a short block of zeros has absmax 1e-38: as bitsandbytes has
  * it.
  */
-void qc_bnb4_encode(const struct qc_bnb4_kind *kind, const float *x, size_t n, size_t block_elems,
-		    uint8_t *packed, float *absmax);
+typedef void qc_bnb4_encode_fn(const struct qc_bnb4_kind *kind, const float *x, size_t n,
+			       size_t block_elems, uint8_t *packed, float *absmax);
+qc_bnb4_encode_fn qc_bnb4_encode;
 
 /*
  * Double quantization. offset = qc_bnb_mean(all absmax of the weight); then nested_absmax, one
@@ -87,10 +88,12 @@ typedef void qc_bnb4_search_nested_fn(const struct qc_bnb4_kind *kind, const flo
 /* The definitions, and the fastest equal ones at a level up to `isa` (fast_search.c). */
 qc_bnb4_search_fn qc_bnb4_search;
 qc_bnb4_search_nested_fn qc_bnb4_search_nested;
+qc_bnb4_encode_fn *qc_bnb4_encode_for(enum qc_isa isa);
 qc_bnb4_search_fn *qc_bnb4_search_for(enum qc_isa isa);
 qc_bnb4_search_nested_fn *qc_bnb4_search_nested_for(enum qc_isa isa);
 
 #ifdef __x86_64__
+qc_bnb4_encode_fn qc_bnb4_encode_avx2, qc_bnb4_encode_avx512;
 qc_bnb4_search_fn qc_bnb4_search_avx2, qc_bnb4_search_avx512; /* x86/search_bnb_*.c */
 qc_bnb4_search_nested_fn qc_bnb4_search_nested_avx2, qc_bnb4_search_nested_avx512;
 #endif

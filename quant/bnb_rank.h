@@ -7,6 +7,9 @@
 
 #include "quant/bnb.h"
 
+/* What a smaller absmax is divided as. */
+#define QC_BNB_SMALLEST 1e-38f
+
 /* The sixteen values of a kind in ascending order, and the midpoints between them, each rounded. */
 struct qc_bnb4_ranks {
 	float value[16], bound[15];

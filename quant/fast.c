@@ -107,23 +107,25 @@ const struct qc_variant *qc_variant_at(size_t index)
 
 qc_quantize_fn *qc_fast_quantize(const struct qc_qtype *type, enum qc_isa isa)
 {
-	const struct qc_variant *v, *best = NULL;
+	const struct qc_variant *best = NULL;
 
-	for (size_t i = 0; (v = qc_variant_at(i)); i++)
-		if (v->type == type && v->quantize && isa_within(v->isa, isa) &&
-		    (!best || v->isa > best->isa))
-			best = v;
+	for (const struct qc_variant *const *list = lists; *list; list++)
+		for (const struct qc_variant *v = *list; v->type; v++)
+			if (v->type == type && v->quantize && isa_within(v->isa, isa) &&
+			    (!best || v->isa > best->isa))
+				best = v;
 	return best ? best->quantize : type->quantize;
 }
 
 qc_dequantize_fn *qc_fast_dequantize(const struct qc_qtype *type, enum qc_isa isa)
 {
-	const struct qc_variant *v, *best = NULL;
+	const struct qc_variant *best = NULL;
 
-	for (size_t i = 0; (v = qc_variant_at(i)); i++)
-		if (v->type == type && v->dequantize && isa_within(v->isa, isa) &&
-		    (!best || v->isa > best->isa))
-			best = v;
+	for (const struct qc_variant *const *list = lists; *list; list++)
+		for (const struct qc_variant *v = *list; v->type; v++)
+			if (v->type == type && v->dequantize && isa_within(v->isa, isa) &&
+			    (!best || v->isa > best->isa))
+				best = v;
 	return best ? best->dequantize : type->dequantize;
 }
 

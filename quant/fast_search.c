@@ -9,8 +9,10 @@ static const struct qc_search_variant *const lists[] = {
 #ifdef __x86_64__
 	qc_search_variants_avx2,
 	qc_search_variants_avx2_fp4,
+	qc_search_variants_avx2_super,
 	qc_search_variants_avx512,
 	qc_search_variants_avx512_fp4,
+	qc_search_variants_avx512_super,
 #endif
 	NULL,
 };
@@ -26,14 +28,15 @@ const struct qc_search_variant *qc_search_variant_at(size_t index)
 
 qc_quantize_fn *qc_fast_search(const struct qc_qtype *type, enum qc_isa isa)
 {
-	const struct qc_search_variant *v, *best = NULL;
+	const struct qc_search_variant *best = NULL;
 
 	if (!type->search)
 		return qc_fast_quantize(type, isa);
 	/* a level's number is above those of the levels that it includes */
-	for (size_t i = 0; (v = qc_search_variant_at(i)); i++)
-		if (v->type == type && v->isa <= isa && (!best || v->isa > best->isa))
-			best = v;
+	for (const struct qc_search_variant *const *list = lists; *list; list++)
+		for (const struct qc_search_variant *v = *list; v->type; v++)
+			if (v->type == type && v->isa <= isa && (!best || v->isa > best->isa))
+				best = v;
 	return best ? best->search : type->search;
 }
 
@@ -59,6 +62,18 @@ qc_improve_blocks_fn *qc_improve_blocks_for(enum qc_isa isa)
 #endif
 	(void)isa;
 	return qc_improve_blocks;
+}
+
+qc_bnb4_encode_fn *qc_bnb4_encode_for(enum qc_isa isa)
+{
+#ifdef __x86_64__
+	if (isa == QC_ISA_AVX512)
+		return qc_bnb4_encode_avx512;
+	if (isa == QC_ISA_AVX2)
+		return qc_bnb4_encode_avx2;
+#endif
+	(void)isa;
+	return qc_bnb4_encode;
 }
 
 qc_bnb4_search_fn *qc_bnb4_search_for(enum qc_isa isa)

@@ -56,15 +56,15 @@ void qc_iq1_fit_point(struct qc_iq1_fit *fit, const float *x, const float *weigh
 	}
 }
 
-float qc_iq1_to_grid(const float *x, const float *weight, int n_points, const float *const *levels,
-		     float scale, uint16_t *points)
+float qc_iq1_to_grid(const struct qc_iq_kernel *kernel, const float *x, const float *weight,
+		     int n_points, const float *const *levels, float scale, uint16_t *points)
 {
 	struct qc_iq1_fit fit = {0, 0};
 	bool all_on_grid = true;
 
 	for (int k = 0; k < n_points; k++)
-		all_on_grid &= qc_iq_nearest8(&qc_near_iq1, levels[k], x + 8 * k, weight + 8 * k,
-					      scale, &points[k]);
+		all_on_grid &= kernel->nearest8(&qc_near_iq1, levels[k], x + 8 * k, weight + 8 * k,
+						scale, &points[k]);
 	if (all_on_grid)
 		return scale;
 	for (int k = 0; k < n_points; k++)

@@ -21,25 +21,11 @@
 #include "quant/blocks.h"
 #include "quant/iq1.h"
 #include "quant/iq_search.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 /* Groups whose largest magnitude is below it are zero. */
 #define EPSILON 1e-7f
-
-/* The ways to move the two points of a group: bit 1 moves the first down, bit 0 the second. */
-enum { N_MOVES = 4 };
-
-/* Least-squares sums for each move. */
-struct sums {
-	float xq[N_MOVES], q2[N_MOVES];
-};
-
-/* How the sorted values of a group are cut in three. */
-struct cut {
-	int first, second; /* where the middle begins and ends; -1: no cut has a merit */
-	int move;
-	float scale, merit;
-};
 
 /* A fitted group. */
 struct group {
@@ -48,20 +34,20 @@ struct group {
 	int move;
 };
 
-static void add_sums(struct sums *sums, const struct sums *term)
+static void add_sums(struct qc_iq1_sums *sums, const struct qc_iq1_sums *term)
 {
-	for (int move = 0; move < N_MOVES; move++) {
+	for (int move = 0; move < QC_IQ1_MOVES; move++) {
 		sums->xq[move] += term->xq[move];
 		sums->q2[move] += term->q2[move];
 	}
 }
 
 /* Whether any move has more merit than the best so far. */
-static bool has_merit(const struct sums *sums, float merit)
+static bool has_merit(const struct qc_iq1_sums *sums, float merit)
 {
 	bool any = false;
 
-	for (int move = 0; move < N_MOVES; move++) {
+	for (int move = 0; move < QC_IQ1_MOVES; move++) {
 		float xq = sums->xq[move], q2 = sums->q2[move];
 
 		any |= (q2 > 0) & (xq * xq > merit * q2);
@@ -69,32 +55,15 @@ static bool has_merit(const struct sums *sums, float merit)
 	return any;
 }
 
-static void try_cut(const struct sums *sums, int first, int second, struct cut *best)
-{
-	if (!has_merit(sums, best->merit)) /* as it is nearly always: without branches */
-		return;
-	for (int move = 0; move < N_MOVES; move++) {
-		float xq = sums->xq[move], q2 = sums->q2[move];
-
-		if (q2 > 0 && xq * xq > best->merit * q2) {
-			best->scale = xq / q2;
-			best->merit = best->scale * xq;
-			best->first = first;
-			best->second = second;
-			best->move = move;
-		}
-	}
-}
-
 /* What the j-th smallest value adds when its coordinate is c: terms[c][j]. */
 static void find_terms(const float *x, const float *weight, const uint8_t order[16],
-		       struct sums terms[3][16])
+		       struct qc_iq1_sums terms[3][16])
 {
 	for (int c = 0; c < 3; c++) {
 		for (int j = 0; j < 16; j++) {
 			int i = order[j];
 
-			for (int move = 0; move < N_MOVES; move++) {
+			for (int move = 0; move < QC_IQ1_MOVES; move++) {
 				bool down = move >> (i < 8) & 1;
 				float q = qc_iq1_levels[down][c], wq = weight[i] * q;
 
@@ -107,10 +76,10 @@ static void find_terms(const float *x, const float *weight, const uint8_t order[
 
 /* The best of all cuts. Each cut's sums run from the smallest value to the largest; the upper part
  * is added to many cuts in turn, since a single sum would wait for every addition. */
-static struct cut find_cut(const float *x, const float *weight, const uint8_t order[16])
+struct qc_iq1_cut qc_iq1_m_cut(const float *x, const float *weight, const uint8_t order[16])
 {
-	struct cut best = {.first = -1, .merit = -FLT_MAX};
-	struct sums terms[3][16], sums[17][17], lower = {{0}, {0}};
+	struct qc_iq1_cut best = {.first = -1, .merit = -FLT_MAX};
+	struct qc_iq1_sums terms[3][16], sums[17][17], lower = {{0}, {0}};
 
 	find_terms(x, weight, order, terms);
 	for (int first = 0; first <= 16; first++) {
@@ -128,7 +97,9 @@ static struct cut find_cut(const float *x, const float *weight, const uint8_t or
 				add_sums(&sums[first][second], &terms[2][j]);
 	for (int first = 0; first <= 16; first++)
 		for (int second = first; second <= 16; second++)
-			try_cut(&sums[first][second], first, second, &best);
+			if (has_merit(&sums[first][second], best.merit)) /* seldom */
+				qc_iq1_try(&sums[first][second], QC_IQ1_MOVES, first, second,
+					   &best);
 	return best;
 }
 
@@ -138,26 +109,27 @@ static bool moves_down(int move, int k)
 	return move >> (1 - k) & 1;
 }
 
-static struct group fit_group(const float *x, const float *weight)
+static struct group fit_group(const struct qc_iq_kernel *kernel, const float *x,
+			      const float *weight)
 {
 	struct group group = {.scale = 0};
 	const float *levels[2];
 	uint8_t order[16];
-	struct cut cut;
+	struct qc_iq1_cut cut;
 	bool mirrored;
 
 	if (qc_abs_max(x, 16) < EPSILON)
 		return group;
-	qc_iq1_sort(x, 16, order);
-	cut = find_cut(x, weight, order);
+	kernel->sort(x, 16, order);
+	cut = kernel->cut16(x, weight, order);
 	if (cut.first < 0)
 		return group;
 	mirrored = cut.scale < 0;
-	group.move = mirrored ? N_MOVES - 1 - cut.move : cut.move;
+	group.move = mirrored ? QC_IQ1_MOVES - 1 - cut.move : cut.move;
 	qc_iq1_split(order, 16, cut.first, cut.second, mirrored, group.point);
 	for (int k = 0; k < 2; k++)
 		levels[k] = qc_iq1_levels[moves_down(group.move, k)];
-	group.scale = qc_iq1_to_grid(x, weight, 2, levels, fabsf(cut.scale), group.point);
+	group.scale = qc_iq1_to_grid(kernel, x, weight, 2, levels, fabsf(cut.scale), group.point);
 	return group;
 }
 
@@ -180,7 +152,8 @@ static float fit_scale(const float *x, const float *weight, const struct group g
 	return fit.q2 > 0 ? fit.xq / fit.q2 : d;
 }
 
-static void iq1_m_encode(const float *x, const float *importance, void *dst)
+void qc_iq1_m_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		     void *dst)
 {
 	struct qc_block_iq1_m *block = dst;
 	float weight[256], max = 0;
@@ -190,7 +163,7 @@ static void iq1_m_encode(const float *x, const float *importance, void *dst)
 
 	qc_search_weights(x, importance, 2 * qc_square_sum(x, 256) / 256, 256, weight);
 	for (int g = 0; g < 16; g++) {
-		groups[g] = fit_group(x + 16 * g, weight + 16 * g);
+		groups[g] = fit_group(kernel, x + 16 * g, weight + 16 * g);
 		max = max > groups[g].scale ? max : groups[g].scale;
 	}
 	for (int j = 0; j < 32; j++) {
@@ -215,7 +188,7 @@ static void iq1_m_encode(const float *x, const float *importance, void *dst)
 
 static void iq1_m_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq1_m), iq1_m_encode);
+	qc_iq_quantize(&qc_iq1_m, qc_iq1_m_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 /* The f16 that is spread over the scale words. */
@@ -261,6 +234,7 @@ const struct qc_qtype qc_iq1_m = {
 	.block_bytes = sizeof(struct qc_block_iq1_m),
 	.uses_imatrix = true,
 	.quantize = iq1_m_quantize,
+	.search = qc_search_iq1_m,
 	.dequantize = iq1_m_dequantize,
 	.check = iq1_m_check,
 	.words = {{48, 2, 4}},

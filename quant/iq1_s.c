@@ -23,45 +23,34 @@
 #include "quant/blocks.h"
 #include "quant/iq1.h"
 #include "quant/iq_search.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 /* Groups whose largest magnitude is below it are zero. */
 #define EPSILON 1e-12f
-
-/* How the sorted values of a group are cut in three. */
-struct cut {
-	int first, second; /* where the middle begins and ends; -1: no cut has a merit */
-	bool down;
-	float scale, merit;
-};
 
 /* Sums over the k smallest values, k = 0..32. */
 struct prefix {
 	float wx[33], w[33];
 };
 
-static void try_cut(const struct prefix *sum, int first, int second, bool down, struct cut *best)
+/* The sums of one move of a cut. */
+static void cut_sums(const struct prefix *sum, int first, int second, int move,
+		     struct qc_iq1_sums *out)
 {
-	const float *level = qc_iq1_levels[down];
-	float xq = sum->wx[first] * level[0] + (sum->wx[second] - sum->wx[first]) * level[1] +
-		   (sum->wx[32] - sum->wx[second]) * level[2];
-	float q2 = sum->w[first] * level[0] * level[0] +
-		   (sum->w[second] - sum->w[first]) * level[1] * level[1] +
-		   (sum->w[32] - sum->w[second]) * level[2] * level[2];
+	const float *level = qc_iq1_levels[move];
 
-	if (!(q2 > 0 && xq * xq > best->merit * q2))
-		return;
-	best->scale = xq / q2;
-	best->merit = best->scale * xq;
-	best->first = first;
-	best->second = second;
-	best->down = down;
+	out->xq[move] = sum->wx[first] * level[0] + (sum->wx[second] - sum->wx[first]) * level[1] +
+			(sum->wx[32] - sum->wx[second]) * level[2];
+	out->q2[move] = sum->w[first] * level[0] * level[0] +
+			(sum->w[second] - sum->w[first]) * level[1] * level[1] +
+			(sum->w[32] - sum->w[second]) * level[2] * level[2];
 }
 
-/* The best of all cuts: for each, the sums of the three parts give the scale at once. */
-static struct cut find_cut(const float *x, const float *weight, const uint8_t order[32])
+/* For each cut, the sums of the three parts give the scale at once. */
+struct qc_iq1_cut qc_iq1_s_cut(const float *x, const float *weight, const uint8_t order[32])
 {
-	struct cut best = {.first = -1, .merit = -FLT_MAX};
+	struct qc_iq1_cut best = {.first = -1, .merit = -FLT_MAX};
 	struct prefix sum;
 
 	sum.wx[0] = sum.w[0] = 0;
@@ -73,19 +62,23 @@ static struct cut find_cut(const float *x, const float *weight, const uint8_t or
 	}
 	for (int first = 0; first <= 32; first++) {
 		for (int second = first; second <= 32; second++) {
-			try_cut(&sum, first, second, false, &best);
-			try_cut(&sum, first, second, true, &best);
+			struct qc_iq1_sums sums;
+
+			cut_sums(&sum, first, second, 0, &sums);
+			cut_sums(&sum, first, second, 1, &sums);
+			qc_iq1_try(&sums, 2, first, second, &best);
 		}
 	}
 	return best;
 }
 
 /* Fit a group; returns its scale, not negative. */
-static float fit_group(const float *x, const float *weight, uint16_t points[4], bool *down)
+static float fit_group(const struct qc_iq_kernel *kernel, const float *x, const float *weight,
+		       uint16_t points[4], bool *down)
 {
 	const float *levels[4];
 	uint8_t order[32];
-	struct cut cut;
+	struct qc_iq1_cut cut;
 	bool mirrored;
 
 	*down = false;
@@ -93,19 +86,20 @@ static float fit_group(const float *x, const float *weight, uint16_t points[4], 
 		points[k] = 0;
 	if (qc_abs_max(x, 32) < EPSILON)
 		return 0;
-	qc_iq1_sort(x, 32, order);
-	cut = find_cut(x, weight, order);
+	kernel->sort(x, 32, order);
+	cut = kernel->cut32(x, weight, order);
 	if (cut.first < 0)
 		return 0;
 	mirrored = cut.scale < 0;
 	qc_iq1_split(order, 32, cut.first, cut.second, mirrored, points);
-	*down = cut.down != mirrored;
+	*down = (cut.move != 0) != mirrored;
 	for (int k = 0; k < 4; k++)
 		levels[k] = qc_iq1_levels[*down];
-	return qc_iq1_to_grid(x, weight, 4, levels, fabsf(cut.scale), points);
+	return qc_iq1_to_grid(kernel, x, weight, 4, levels, fabsf(cut.scale), points);
 }
 
-static void iq1_s_encode(const float *x, const float *importance, void *dst)
+void qc_iq1_s_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		     void *dst)
 {
 	struct qc_block_iq1_s *block = dst;
 	float weight[256], scale[8], max = 0, d;
@@ -116,7 +110,7 @@ static void iq1_s_encode(const float *x, const float *importance, void *dst)
 		uint16_t points[4];
 		bool down;
 
-		scale[g] = fit_group(x + 32 * g, weight + 32 * g, points, &down);
+		scale[g] = fit_group(kernel, x + 32 * g, weight + 32 * g, points, &down);
 		max = max > scale[g] ? max : scale[g];
 		words[g] = (unsigned)down << 15;
 		for (int k = 0; k < 4; k++) {
@@ -139,7 +133,7 @@ static void iq1_s_encode(const float *x, const float *importance, void *dst)
 
 static void iq1_s_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq1_s), iq1_s_encode);
+	qc_iq_quantize(&qc_iq1_s, qc_iq1_s_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 static void iq1_s_dequantize(const void *src, float *x, size_t n_blocks)
@@ -169,6 +163,7 @@ const struct qc_qtype qc_iq1_s = {
 	.needs_imatrix = true,
 	.uses_imatrix = true,
 	.quantize = iq1_s_quantize,
+	.search = qc_search_iq1_s,
 	.dequantize = iq1_s_dequantize,
 	.check = iq1_s_check,
 	.words = {{0, 2, 1}, {34, 2, 8}},

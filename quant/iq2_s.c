@@ -19,6 +19,7 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/iq_search.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 static const struct qc_iq_search search = {
@@ -43,14 +44,15 @@ static void iq2_s_weights(const float *x, const float *importance, float weight[
 			weight[i] = 0.25f * sigma2 + x[i] * x[i];
 }
 
-static void iq2_s_encode(const float *x, const float *importance, void *dst)
+void qc_iq2_s_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		     void *dst)
 {
 	struct qc_block_iq2_s *block = dst;
 	struct qc_iq_group groups[16];
 	float weight[256], max, d;
 
 	iq2_s_weights(x, importance, weight);
-	max = qc_iq_fit(&search, x, weight, groups);
+	max = qc_iq_fit(kernel, &search, x, weight, groups);
 	d = max / 31;
 	memset(block, 0, sizeof(*block));
 	for (int j = 0; j < 32; j++) {
@@ -72,7 +74,7 @@ static void iq2_s_encode(const float *x, const float *importance, void *dst)
 
 static void iq2_s_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq2_s), iq2_s_encode);
+	qc_iq_quantize(&qc_iq2_s, qc_iq2_s_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 static void iq2_s_dequantize(const void *src, float *x, size_t n_blocks)
@@ -102,6 +104,7 @@ const struct qc_qtype qc_iq2_s = {
 	.block_bytes = sizeof(struct qc_block_iq2_s),
 	.uses_imatrix = true,
 	.quantize = iq2_s_quantize,
+	.search = qc_search_iq2_s,
 	.dequantize = iq2_s_dequantize,
 	.check = iq2_s_check,
 	.words = {{0, 2, 1}},

@@ -21,6 +21,7 @@
 #include "quant/blocks.h"
 #include "quant/iq_search.h"
 #include "quant/kscale.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 static const struct qc_iq_search search = {
@@ -35,14 +36,15 @@ static const struct qc_iq_search search = {
 	.again = QC_IQ_AGAIN_ALL,
 };
 
-static void iq2_xxs_encode(const float *x, const float *importance, void *dst)
+void qc_iq2_xxs_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		       void *dst)
 {
 	struct qc_block_iq2_xxs *block = dst;
 	struct qc_iq_group groups[8];
 	float weight[256], max, d;
 
 	qc_search_weights(x, importance, qc_mean_square(x, 256), 256, weight);
-	max = qc_iq_fit(&search, x, weight, groups);
+	max = qc_iq_fit(kernel, &search, x, weight, groups);
 	d = max / 31;
 	memset(block, 0, sizeof(*block));
 	if (max == 0)
@@ -62,8 +64,7 @@ static void iq2_xxs_encode(const float *x, const float *importance, void *dst)
 static void iq2_xxs_quantize(const float *x, void *dst, size_t rows, size_t cols,
 			     const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq2_xxs),
-			  iq2_xxs_encode);
+	qc_iq_quantize(&qc_iq2_xxs, qc_iq2_xxs_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 static void iq2_xxs_dequantize(const void *src, float *x, size_t n_blocks)
@@ -94,6 +95,7 @@ const struct qc_qtype qc_iq2_xxs = {
 	.needs_imatrix = true,
 	.uses_imatrix = true,
 	.quantize = iq2_xxs_quantize,
+	.search = qc_search_iq2_xxs,
 	.dequantize = iq2_xxs_dequantize,
 	.check = iq2_xxs_check,
 	.words = {{0, 2, 33}},

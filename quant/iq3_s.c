@@ -18,9 +18,10 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/iq_search.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
-static const float levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+const float qc_iq3_s_levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
 
 static const struct qc_iq_search search = {
 	.grid = &qc_grid_iq3_s,
@@ -53,14 +54,15 @@ static void iq3_s_pack(const struct qc_iq_group groups[8], struct qc_block_iq3_s
 	}
 }
 
-static void iq3_s_encode(const float *x, const float *importance, void *dst)
+void qc_iq3_s_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		     void *dst)
 {
 	struct qc_block_iq3_s *block = dst;
 	struct qc_iq_group groups[8];
 	float weight[256], max, d;
 
 	qc_search_weights(x, importance, 2 * qc_square_sum(x, 256) / 256, 256, weight);
-	max = qc_iq_fit(&search, x, weight, groups);
+	max = qc_iq_fit(kernel, &search, x, weight, groups);
 	d = max / 31;
 	memset(block, 0, sizeof(*block));
 	iq3_s_pack(groups, block);
@@ -76,7 +78,7 @@ static void iq3_s_encode(const float *x, const float *importance, void *dst)
 
 static void iq3_s_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq3_s), iq3_s_encode);
+	qc_iq_quantize(&qc_iq3_s, qc_iq3_s_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 static void iq3_s_dequantize(const void *src, float *x, size_t n_blocks)
@@ -89,7 +91,7 @@ static void iq3_s_dequantize(const void *src, float *x, size_t n_blocks)
 			float d = qc_get_f16(block->d) * (float)(1 + 2 * code);
 			unsigned high = block->high[j / 8] >> (j % 8) & 1;
 
-			qc_iq_decode(&qc_grid_iq3_s, block->q[j] | high << 8, levels, d,
+			qc_iq_decode(&qc_grid_iq3_s, block->q[j] | high << 8, qc_iq3_s_levels, d,
 				     block->signs[j / 2] >> (j % 2 * 4), x);
 		}
 	}
@@ -106,6 +108,7 @@ const struct qc_qtype qc_iq3_s = {
 	.block_bytes = sizeof(struct qc_block_iq3_s),
 	.uses_imatrix = true,
 	.quantize = iq3_s_quantize,
+	.search = qc_search_iq3_s,
 	.dequantize = iq3_s_dequantize,
 	.check = iq3_s_check,
 	.words = {{0, 2, 1}},

@@ -19,9 +19,10 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/iq_search.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
-static const float levels[8] = {4, 12, 20, 28, 36, 44, 52, 62};
+const float qc_iq3_xxs_levels[8] = {4, 12, 20, 28, 36, 44, 52, 62};
 
 static const struct qc_iq_search search = {
 	.grid = &qc_grid_iq3_xxs,
@@ -34,14 +35,15 @@ static const struct qc_iq_search search = {
 	.again = QC_IQ_AGAIN_OFF_GRID,
 };
 
-static void iq3_xxs_encode(const float *x, const float *importance, void *dst)
+void qc_iq3_xxs_encode(const struct qc_iq_kernel *kernel, const float *x, const float *importance,
+		       void *dst)
 {
 	struct qc_block_iq3_xxs *block = dst;
 	struct qc_iq_group groups[8];
 	float weight[256], max, d;
 
 	qc_search_weights(x, importance, 2 * qc_square_sum(x, 256) / 256, 256, weight);
-	max = qc_iq_fit(&search, x, weight, groups);
+	max = qc_iq_fit(kernel, &search, x, weight, groups);
 	d = max / 31;
 	memset(block, 0, sizeof(*block));
 	if (max == 0)
@@ -61,8 +63,7 @@ static void iq3_xxs_encode(const float *x, const float *importance, void *dst)
 static void iq3_xxs_quantize(const float *x, void *dst, size_t rows, size_t cols,
 			     const float *weight)
 {
-	qc_encode_rows256(x, dst, rows, cols, weight, sizeof(struct qc_block_iq3_xxs),
-			  iq3_xxs_encode);
+	qc_iq_quantize(&qc_iq3_xxs, qc_iq3_xxs_encode, &qc_iq_scalar, x, dst, rows, cols, weight);
 }
 
 static void iq3_xxs_dequantize(const void *src, float *x, size_t n_blocks)
@@ -75,7 +76,7 @@ static void iq3_xxs_dequantize(const void *src, float *x, size_t n_blocks)
 			float d = qc_get_f16(block->d) * (0.5f + (float)(word >> 28)) * 0.5f;
 			unsigned signs = qc_iq_even_signs(word >> (j / 2 % 4 * 7) & 127);
 
-			qc_iq_decode(&qc_grid_iq3_xxs, block->q[j], levels, d, signs >> (j % 2 * 4),
+			qc_iq_decode(&qc_grid_iq3_xxs, block->q[j], qc_iq3_xxs_levels, d, signs >> (j % 2 * 4),
 				     x);
 		}
 	}
@@ -92,6 +93,7 @@ const struct qc_qtype qc_iq3_xxs = {
 	.block_bytes = sizeof(struct qc_block_iq3_xxs),
 	.uses_imatrix = true,
 	.quantize = iq3_xxs_quantize,
+	.search = qc_search_iq3_xxs,
 	.dequantize = iq3_xxs_dequantize,
 	.check = iq3_xxs_check,
 	.words = {{0, 2, 1}, {66, 4, 8}},

@@ -12,6 +12,7 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/iq4.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 static void iq4_nl_encode(const float *x, const float *importance, struct qc_block_iq4_nl *block)
@@ -55,6 +56,7 @@ const struct qc_qtype qc_iq4_nl = {
 	.block_bytes = sizeof(struct qc_block_iq4_nl),
 	.uses_imatrix = true,
 	.quantize = iq4_nl_quantize,
+	.search = qc_search_iq4_nl,
 	.dequantize = iq4_nl_dequantize,
 	.check = iq4_nl_check,
 	.words = {{0, 2, 1}},

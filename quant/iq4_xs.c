@@ -15,6 +15,7 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/iq4.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 static void iq4_xs_encode(const float *x, const float *importance, void *dst)
@@ -78,6 +79,7 @@ const struct qc_qtype qc_iq4_xs = {
 	.block_bytes = sizeof(struct qc_block_iq4_xs),
 	.uses_imatrix = true,
 	.quantize = iq4_xs_quantize,
+	.search = qc_search_iq4_xs,
 	.dequantize = iq4_xs_dequantize,
 	.check = iq4_xs_check,
 	.words = {{0, 2, 2}},

@@ -29,8 +29,10 @@ extern const struct qc_iq_grid qc_grid_iq3_xxs, qc_grid_iq3_s;
  * key = high[point >> 8] + low[point & 255]. List `key` is points[first[key]] up to, not including,
  * points[first[key + 1]]: the point itself alone when it is on the grid, else the grid points at
  * the `shells` smallest distances, nearest first, those at the same distance in ascending order.
- * Distances are Euclidean between coordinates. No list is empty.
+ * Distances are Euclidean between coordinates. No list is empty. Behind the last list come
+ * QC_IQ_NEAR_PADDING points that belong to none, for loads of whole vectors.
  */
+enum { QC_IQ_NEAR_PADDING = 16 };
 struct qc_iq_near {
 	const uint16_t *high, *low;
 	const uint32_t *first;

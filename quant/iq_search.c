@@ -5,32 +5,21 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "quant/block256.h"
+#include "quant/iq1.h"
 #include "quant/kscale.h"
 #include "quant/round.h"
 
 const float qc_iq2_levels[4] = {8, 25, 43, 0};
 
-/* What the coordinates of a point stand for while searching. */
-static const float odd_levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
-
-/* The neighbours of a point. */
-struct list {
-	const uint16_t *begin, *end;
-};
-
-static inline struct list find_list(const struct qc_iq_near *near, uint16_t point)
-{
-	const uint32_t *first = near->first + near->high[point >> 8] + near->low[point & 255];
-
-	return (struct list){near->points + first[0], near->points + first[1]};
-}
+const float qc_iq_odd_levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
 
 /* Sums of terms that are not negative only grow: half of them may settle it. */
 bool qc_iq_nearest8(const struct qc_iq_near *near, const float levels[4], const float *x,
 		    const float *weight, float scale, uint16_t *point)
 {
-	struct list list = find_list(near, *point);
+	struct qc_iq_list list = qc_iq_list_of(near, *point);
 	float term[8][4], best = FLT_MAX;
 	uint16_t winner = *list.begin;
 
@@ -64,7 +53,7 @@ bool qc_iq_nearest8(const struct qc_iq_near *near, const float levels[4], const 
 static bool nearest4(const struct qc_iq_near *near, const float levels[8], const float *x,
 		     const float *weight, float scale, uint16_t *point)
 {
-	struct list list = find_list(near, *point);
+	struct qc_iq_list list = qc_iq_list_of(near, *point);
 	uint16_t winner = *list.begin;
 	float best = FLT_MAX;
 
@@ -87,21 +76,6 @@ static bool nearest4(const struct qc_iq_near *near, const float levels[8], const
 	return false;
 }
 
-/* A group while it is being fitted. */
-struct work {
-	const struct qc_iq_search *search;
-	const float *weight;
-	float x[32];	/* magnitudes; negative where the sign had to be wrong */
-	float root[32]; /* square roots of the weights, which choose among neighbours */
-	int n_points;
-};
-
-/* A choice of points. */
-struct choice {
-	uint16_t point[8];
-	uint8_t off; /* bit k: rounding had missed the grid at point k */
-};
-
 /* Magnitudes and signs of 8 values. With even signs, the value that matters least takes the wrong
  * one. */
 static uint8_t split_signs(const float *x, const float *weight, bool even, float *magnitude)
@@ -109,10 +83,10 @@ static uint8_t split_signs(const float *x, const float *weight, bool even, float
 	unsigned signs = 0, least = 0;
 
 	for (unsigned i = 0; i < 8; i++) {
-		bool negative = !(x[i] >= 0);
+		unsigned negative = x[i] < 0;
 
-		magnitude[i] = negative ? -x[i] : x[i];
-		signs |= (unsigned)negative << i;
+		magnitude[i] = qc_bits_f32(qc_f32_bits(x[i]) ^ negative << 31);
+		signs |= negative << i;
 	}
 	if (!even)
 		return (uint8_t)signs;
@@ -146,8 +120,8 @@ static inline uint16_t round_point(const float *x, float inverse, int dims, int 
 }
 
 /* Choose point k for a scale and its inverse; returns whether rounding met the grid. */
-static bool choose_point(const struct work *work, int k, float inverse, float scale,
-			 uint16_t *point)
+static bool choose_point(const struct qc_iq_kernel *kernel, const struct qc_iq_work *work, int k,
+			 float inverse, float scale, uint16_t *point)
 {
 	const struct qc_iq_near *near = work->search->near;
 	const float *x, *root;
@@ -156,28 +130,23 @@ static bool choose_point(const struct work *work, int k, float inverse, float sc
 		x = work->x + 8 * k;
 		root = work->root + 8 * k;
 		*point = round_point(x, inverse, 8, 2, 3);
-		return qc_iq_nearest8(near, odd_levels, x, root, scale, point);
+		return kernel->nearest8(near, qc_iq_odd_levels, x, root, scale, point);
 	}
 	x = work->x + 4 * k;
 	root = work->root + 4 * k;
 	*point = round_point(x, inverse, 4, 3, 8);
-	return nearest4(near, odd_levels, x, root, scale, point);
+	return kernel->nearest4(near, qc_iq_odd_levels, x, root, scale, point);
 }
 
-/* Least-squares sums of the magnitudes against the levels of a choice. */
-struct fit {
-	float xq, q2;
-};
-
-static struct fit fit_choice(const struct work *work, const struct choice *choice)
+static struct qc_iq_fit fit_choice(const struct qc_iq_work *work, const struct qc_iq_choice *choice)
 {
 	const struct qc_iq_grid *grid = work->search->grid;
-	struct fit fit = {0, 0};
+	struct qc_iq_fit fit = {0, 0};
 	int i = 0;
 
 	for (int k = 0; k < work->n_points; k++) {
 		for (int j = 0; j < grid->dims; j++, i++) {
-			float q = odd_levels[qc_iq_level(choice->point[k], j, grid->bits)];
+			float q = qc_iq_odd_levels[qc_iq_level(choice->point[k], j, grid->bits)];
 
 			fit.xq += work->weight[i] * work->x[i] * q;
 			fit.q2 += work->weight[i] * q * q;
@@ -186,9 +155,22 @@ static struct fit fit_choice(const struct work *work, const struct choice *choic
 	return fit;
 }
 
-/* Try the inverse scales around range / top; the best choice, or `*best` as it was when none has a
- * merit. Returns its scale, or `scale`. */
-static float try_scales(const struct work *work, float range, float scale, struct choice *best)
+static void scalar_roots(const float *weight, float *root)
+{
+	for (int i = 0; i < 256; i++)
+		root[i] = sqrtf(weight[i]);
+}
+
+static void scalar_fit_ranges(const float *x, const float *weight, int nmax, float scale[8])
+{
+	uint8_t codes[32];
+
+	for (int g = 0; g < 8; g++)
+		scale[g] = qc_search_scales(x + 32 * g, weight + 32 * g, 32, nmax, codes);
+}
+
+static float scalar_try_scales(const struct qc_iq_work *work, float range, float scale,
+			       struct qc_iq_choice *best)
 {
 	const struct qc_iq_search *search = work->search;
 	float merit = 0;
@@ -197,11 +179,12 @@ static float try_scales(const struct work *work, float range, float scale, struc
 		float inverse =
 			((float)(2 * search->grid->levels - 1) + (float)step * search->step) /
 			range;
-		struct choice choice = {.off = 0};
-		struct fit fit;
+		struct qc_iq_choice choice = {.off = 0};
+		struct qc_iq_fit fit;
 
 		for (int k = 0; k < work->n_points; k++)
-			if (!choose_point(work, k, inverse, 1 / inverse, &choice.point[k]))
+			if (!choose_point(&qc_iq_scalar, work, k, inverse, 1 / inverse,
+					  &choice.point[k]))
 				choice.off |= (uint8_t)(1u << k);
 		fit = fit_choice(work, &choice);
 		if (fit.q2 > 0 && fit.xq * fit.xq > merit * fit.q2) {
@@ -213,27 +196,38 @@ static float try_scales(const struct work *work, float range, float scale, struc
 	return scale;
 }
 
+const struct qc_iq_kernel qc_iq_scalar = {
+	.roots = scalar_roots,
+	.fit_ranges = scalar_fit_ranges,
+	.try_scales = scalar_try_scales,
+	.nearest8 = qc_iq_nearest8,
+	.nearest4 = nearest4,
+	.sort = qc_iq1_sort,
+	.cut32 = qc_iq1_s_cut,
+	.cut16 = qc_iq1_m_cut,
+};
+
 /* Choose the points again with the best scale, then fit the scale to them. */
-static float choose_again(const struct work *work, float scale, struct choice *choice)
+static float choose_again(const struct qc_iq_kernel *kernel, const struct qc_iq_work *work,
+			  float scale, struct qc_iq_choice *choice)
 {
 	uint8_t off = work->search->again == QC_IQ_AGAIN_OFF_GRID ? choice->off : 255;
-	struct fit fit;
+	struct qc_iq_fit fit;
 
 	for (int k = 0; k < work->n_points; k++)
 		if (off >> k & 1)
-			choose_point(work, k, 1 / scale, scale, &choice->point[k]);
+			choose_point(kernel, work, k, 1 / scale, scale, &choice->point[k]);
 	fit = fit_choice(work, choice);
 	return fit.q2 > 0 ? fit.xq / fit.q2 : scale;
 }
 
-/* The range that the trial scales divide, and the scale when none of them has a merit; 0 when there
- * is nothing to fit. */
-static float find_range(const struct work *work, float *scale)
+/* The range that the trial scales divide, 0 when there is nothing to fit, and the scale when none
+ * of them has a merit; `fitted` is that of kernel->fit_ranges(), if it was asked. */
+static float find_range(const struct qc_iq_work *work, float fitted, float *scale)
 {
 	const struct qc_iq_search *search = work->search;
 	int levels = search->grid->levels;
 	float max = work->x[0], range;
-	uint8_t codes[32];
 
 	for (int i = 1; i < search->group; i++)
 		max = max > work->x[i] ? max : work->x[i];
@@ -243,52 +237,69 @@ static float find_range(const struct work *work, float *scale)
 		*scale = max / (float)(2 * levels - 1);
 		return max;
 	}
-	*scale = qc_search_scales(work->x, work->weight, search->group, levels + 1, codes);
+	*scale = fitted;
 	range = *scale * (float)levels;
 	return range <= 0 ? 0 : range;
 }
 
-static struct qc_iq_group fit_group(const struct qc_iq_search *search, const float *x,
-				    const float *weight)
+/* out->signs are set. */
+static void fit_group(const struct qc_iq_kernel *kernel, const struct qc_iq_work *work,
+		      float fitted, struct qc_iq_group *out)
 {
-	struct work work = {
-		.search = search, .weight = weight, .n_points = search->group / search->grid->dims};
-	struct choice choice = {.off = search->again == QC_IQ_AGAIN_OFF_GRID ? 0 : 255};
-	struct qc_iq_group out = {.coded = true};
-	float scale, range;
+	const struct qc_iq_search *search = work->search;
+	struct qc_iq_choice choice = {.off = search->again == QC_IQ_AGAIN_OFF_GRID ? 0 : 255};
+	float scale, range = find_range(work, fitted, &scale);
 
-	for (int i = 0; i < search->group; i++)
-		work.root[i] = sqrtf(weight[i]);
-	for (int k = 0; k < search->group / 8; k++)
-		out.signs[k] =
-			split_signs(x + 8 * k, weight + 8 * k, search->even_signs, work.x + 8 * k);
-	range = find_range(&work, &scale);
-	if (range == 0)
-		return (struct qc_iq_group){.coded = false};
-	scale = try_scales(&work, range, scale, &choice);
+	if (range == 0) {
+		*out = (struct qc_iq_group){.coded = false};
+		return;
+	}
+	scale = kernel->try_scales(work, range, scale, &choice);
 	if (scale > 0 && (choice.off || search->again == QC_IQ_AGAIN_ALL))
-		scale = choose_again(&work, scale, &choice);
+		scale = choose_again(kernel, work, scale, &choice);
 	if (scale < 0) {
 		scale = -scale;
 		for (int k = 0; k < search->group / 8; k++)
-			out.signs[k] = (uint8_t)~out.signs[k];
+			out->signs[k] = (uint8_t)~out->signs[k];
 	}
-	out.scale = scale;
-	for (int k = 0; k < work.n_points; k++)
-		out.code[k] = qc_iq_code(search->grid, choice.point[k]);
-	return out;
+	out->coded = true;
+	out->scale = scale;
+	for (int k = 0; k < work->n_points; k++)
+		out->code[k] = qc_iq_code(search->grid, choice.point[k]);
 }
 
-float qc_iq_fit(const struct qc_iq_search *search, const float *x, const float *weight,
-		struct qc_iq_group *out)
+float qc_iq_fit(const struct qc_iq_kernel *kernel, const struct qc_iq_search *search,
+		const float *x, const float *weight, struct qc_iq_group *out)
 {
-	float max = 0;
+	float magnitude[256], root[256], fitted[8] = {0}, max = 0;
+	int n_groups = 256 / search->group, octets = search->group / 8;
 
-	for (int i = 0; i < 256; i += search->group, out++) {
-		*out = fit_group(search, x + i, weight + i);
+	for (int k = 0; k < 32; k++)
+		out[k / octets].signs[k % octets] = split_signs(
+			x + 8 * k, weight + 8 * k, search->even_signs, magnitude + 8 * k);
+	kernel->roots(weight, root);
+	if (search->fit_range) /* by types with groups of 32 */
+		kernel->fit_ranges(magnitude, weight, search->grid->levels + 1, fitted);
+	for (int g = 0; g < n_groups; g++, out++) {
+		int at = g * search->group;
+		struct qc_iq_work work = {search, magnitude + at, weight + at, root + at,
+					  search->group / search->grid->dims};
+
+		fit_group(kernel, &work, fitted[g % 8], out);
 		max = max > out->scale ? max : out->scale;
 	}
 	return max;
+}
+
+void qc_iq_quantize(const struct qc_qtype *type, qc_iq_encode_fn *encode,
+		    const struct qc_iq_kernel *kernel, const float *x, void *dst, size_t rows,
+		    size_t cols, const float *weight)
+{
+	uint8_t *block = dst;
+
+	for (size_t row = 0; row < rows; row++)
+		for (size_t col = 0; col < cols; col += 256, x += 256, block += type->block_bytes)
+			encode(kernel, x, weight ? weight + col : NULL, block);
 }
 
 int qc_iq_scale_code(float scale, float d, int top)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "quant/iq_grids.h"
+#include "quant/qtype.h"
 
 /*
  * The grid point for 8 values x of which `point` is the rounding, coordinate c standing for
@@ -51,9 +52,79 @@ struct qc_iq_group {
 	uint8_t signs[4]; /* bit i of byte k: value 8 k + i is negative */
 };
 
+/* A group while it is being fitted. */
+struct qc_iq_work {
+	const struct qc_iq_search *search;
+	const float *x; /* magnitudes; negative where the sign had to be wrong */
+	const float *weight;
+	const float *root; /* square roots of the weights, which choose among neighbours */
+	int n_points;
+};
+
+/* A choice of points. */
+struct qc_iq_choice {
+	uint16_t point[8];
+	uint8_t off; /* bit k: rounding had missed the grid at point k */
+};
+
+/* Least-squares sums of a group's magnitudes against the levels of a choice. */
+struct qc_iq_fit {
+	float xq, q2;
+};
+
+struct qc_iq1_cut;
+
+/* What takes the time of a fit. Every kernel gives the bits of qc_iq_scalar. */
+struct qc_iq_kernel {
+	/* root[i] = the square root of weight[i], i < 256 */
+	void (*roots)(const float *weight, float *root);
+	/* scale[g] = that of qc_search_scales() for values 32 g .. 32 g + 31, g < 8 */
+	void (*fit_ranges)(const float *x, const float *weight, int nmax, float scale[8]);
+	/* Try the inverse scales around range / top: the best choice, or `*best` as it was when
+	 * none has a merit. Returns its scale, or `scale`. */
+	float (*try_scales)(const struct qc_iq_work *work, float range, float scale,
+			    struct qc_iq_choice *best);
+	/* qc_iq_nearest8() and its like for 4 values, of 8 levels */
+	bool (*nearest8)(const struct qc_iq_near *near, const float levels[4], const float *x,
+			 const float *weight, float scale, uint16_t *point);
+	bool (*nearest4)(const struct qc_iq_near *near, const float levels[8], const float *x,
+			 const float *weight, float scale, uint16_t *point);
+	/* of iq1.h: qc_iq1_sort(), qc_iq1_s_cut(), qc_iq1_m_cut() */
+	void (*sort)(const float *x, int n, uint8_t *order);
+	struct qc_iq1_cut (*cut32)(const float *x, const float *weight, const uint8_t order[32]);
+	struct qc_iq1_cut (*cut16)(const float *x, const float *weight, const uint8_t order[16]);
+};
+extern const struct qc_iq_kernel qc_iq_scalar;
+
 /* Fit the 256 / group groups of a block. Returns the largest scale; 0 leaves nothing to code. */
-float qc_iq_fit(const struct qc_iq_search *search, const float *x, const float *weight,
-		struct qc_iq_group *out);
+float qc_iq_fit(const struct qc_iq_kernel *kernel, const struct qc_iq_search *search,
+		const float *x, const float *weight, struct qc_iq_group *out);
+
+/* Encode 256 values; `importance` holds 256 values, or is NULL. */
+typedef void qc_iq_encode_fn(const struct qc_iq_kernel *kernel, const float *x,
+			     const float *importance, void *block);
+qc_iq_encode_fn qc_iq2_xxs_encode, qc_iq2_xs_encode, qc_iq2_s_encode;
+qc_iq_encode_fn qc_iq3_xxs_encode, qc_iq3_s_encode, qc_iq1_s_encode, qc_iq1_m_encode;
+
+/* qc_quantize_fn with a kernel. */
+void qc_iq_quantize(const struct qc_qtype *type, qc_iq_encode_fn *encode,
+		    const struct qc_iq_kernel *kernel, const float *x, void *dst, size_t rows,
+		    size_t cols, const float *weight);
+
+/* The neighbours of a point. */
+struct qc_iq_list {
+	const uint16_t *begin, *end;
+};
+
+static inline struct qc_iq_list qc_iq_list_of(const struct qc_iq_near *near, uint16_t point)
+{
+	const uint32_t *first = near->first + near->high[point >> 8] + near->low[point & 255];
+
+	return (struct qc_iq_list){near->points + first[0], near->points + first[1]};
+}
+
+/* What the coordinates of a point stand for while searching. */
+extern const float qc_iq_odd_levels[8];
 
 /* The code 0..top of a group's scale for scale ~ (2 * code + 1) * d. */
 int qc_iq_scale_code(float scale, float d, int top);
@@ -83,5 +154,8 @@ static inline void qc_iq_decode(const struct qc_iq_grid *grid, unsigned code, co
 
 /* What the coordinates of an iq2 point decode to, times 8. */
 extern const float qc_iq2_levels[4];
+
+/* What the coordinates of a point stand for: iq3_xxs.c, iq3_s.c. */
+extern const float qc_iq3_xxs_levels[8], qc_iq3_s_levels[8];
 
 #endif

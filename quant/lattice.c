@@ -2,7 +2,8 @@
  * The value of largest magnitude is code -8, -7, ... -1 times d. Each guess gives every value a
  * code and by it an estimate of d, right to half a step of the type the values are stored in: d
  * lies where all these intervals meet, if they do. There f16 has a few numbers, which are tried.
- * Values that lie on no lattice part the intervals at the second or third of them.
+ * Values that lie on no lattice part the intervals at the second or third of them; nearly all such
+ * blocks are told by a quicker test of all guesses at once.
  */
 #include "quant/lattice.h"
 
@@ -121,11 +122,61 @@ static bool choose_scale(const struct qc_qtype *from, const float *x, float own,
 	return found;
 }
 
+/* The largest relative rounding error, and some more for the arithmetic here. */
+static float relative_step(const struct qc_qtype *from)
+{
+	return from == &qc_bf16 ? 0x1.1p-8f : 0x1.1p-11f;
+}
+
+/* The largest magnitude: magnitudes order as their bits do. */
+static float magnitude_of(const float *x)
+{
+	int32_t bits[ELEMS], max = 0;
+
+	memcpy(bits, x, sizeof(bits));
+	for (int i = 0; i < ELEMS; i++) {
+		int32_t m = bits[i] & 0x7fffffff;
+
+		max = m > max ? m : max;
+	}
+	return qc_bits_f32((uint32_t)max);
+}
+
+/*
+ * False when the block is on no lattice, which a few values tell: with code -k for the largest,
+ * every other magnitude is a whole multiple of max / k but for the rounding of both (`step` is more
+ * than its relative error; where f16 is denormal its error is at most 2^-25).
+ */
+static bool may_be_on_lattice(const float *x, float step)
+{
+	enum { GUESSES = 8, ASKED = 8 }; /* few blocks pass that many by chance */
+	const float magic = 12582912.0f, max = magnitude_of(x); /* magic: see qc_nearest() */
+	const float tolerance = 2.5f * step, slack = 0x1p-20f / max;
+	int32_t possible[GUESSES], any = -1;
+	float inverse[GUESSES];
+
+	if (max < 0x1p-100f) /* no divisor */
+		return true;
+	for (int k = 0; k < GUESSES; k++) {
+		inverse[k] = (float)(k + 1) / max;
+		possible[k] = -1;
+	}
+	for (int i = 0; i < ASKED && any; i++) {
+		any = 0;
+		for (int k = 0; k < GUESSES; k++) {
+			float ratio = fabsf(x[i]) * inverse[k], whole = ratio + magic - magic;
+
+			possible[k] &= -(fabsf(ratio - whole) <= whole * tolerance + slack);
+			any |= possible[k];
+		}
+	}
+	return any;
+}
+
 static bool find_lattice(const struct qc_qtype *from, const float *x, float *d, int *codes,
 			 bool *equal)
 {
-	/* the largest relative rounding error, and some more for the arithmetic here */
-	const float max = qc_signed_max(x, ELEMS), step = from == &qc_bf16 ? 0x1.1p-8f : 0x1.1p-11f;
+	const float max = qc_signed_max(x, ELEMS), step = relative_step(from);
 
 	for (int k = 8; k > 0 && max != 0; k--) {
 		struct interval range;
@@ -160,6 +211,7 @@ struct qc_lattice_count qc_lattice_move(const struct qc_qtype *to, const struct 
 {
 	struct qc_lattice_count count = {0, 0};
 	struct qc_block_q4_0 *block = blocks;
+	const float step = relative_step(from);
 
 	(void)to; /* there is one */
 	for (; n_blocks > 0; n_blocks--, block++, x += ELEMS) {
@@ -167,6 +219,8 @@ struct qc_lattice_count qc_lattice_move(const struct qc_qtype *to, const struct 
 		bool equal, on_one;
 		float d;
 
+		if (!may_be_on_lattice(x, step))
+			continue;
 		get_codes(block, codes);
 		on_one = gives_back(from, x, qc_get_f16(block->d), codes, &equal);
 		/* with rounding several d give the values back: least squares' is not the first

@@ -11,12 +11,18 @@
  * off. It wraps in 8 bits for blocks below 2^-125: their codes are 0 all the same, but e = 255,
  * which the check refuses, can come out. A search never leaves that.
  */
+#include <math.h>
+#include <stdbool.h>
+
 #include "quant/block32.h"
 #include "quant/blocks.h"
 #include "quant/e2m1.h"
 #include "quant/e8m0.h"
 #include "quant/search_fp4.h"
 #include "quant/types.h"
+
+/* 6 * 2^(252 - 127) is the largest power-of-two multiple of 6 that is a float. */
+enum { LARGEST_SAFE = 252 };
 
 static void mxfp4_encode(const float *x, const float *weight, uint8_t *dst)
 {
@@ -59,12 +65,26 @@ static void mxfp4_dequantize(const void *src, float *x, size_t n_blocks)
 	}
 }
 
+/* Codes of the two largest exponents may be more than a float holds; no encoder makes such. */
+static bool is_finite(const struct qc_block_mxfp4 *block)
+{
+	float x[32];
+	bool finite = block->e != 255;
+
+	if (block->e <= LARGEST_SAFE)
+		return true;
+	mxfp4_dequantize(block, x, 1);
+	for (int i = 0; i < 32; i++)
+		finite &= isfinite(x[i]) != 0;
+	return finite;
+}
+
 static size_t mxfp4_check(const void *src, size_t n_blocks)
 {
 	const struct qc_block_mxfp4 *block = src;
 
 	for (size_t i = 0; i < n_blocks; i++)
-		if (block[i].e == 255)
+		if (!is_finite(&block[i]))
 			return i;
 	return n_blocks;
 }

@@ -16,6 +16,7 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 /* Where the reciprocal of d overflows, the reference's cast leaves the lowest code on x86. */
@@ -69,6 +70,7 @@ const struct qc_qtype qc_q2_0 = {
 	.block_elems = 64,
 	.block_bytes = sizeof(struct qc_block_q2_0),
 	.quantize = q2_0_quantize,
+	.search = qc_search_q2_0,
 	.dequantize = q2_0_dequantize,
 	.check = q2_0_check,
 	.words = {{0, 2, 1}},

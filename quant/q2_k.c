@@ -17,6 +17,7 @@
 #include "quant/blocks.h"
 #include "quant/kscale.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 const struct qc_affine_grid qc_q2_K_grid = {
@@ -115,6 +116,7 @@ const struct qc_qtype qc_q2_K = {
 	.block_bytes = sizeof(struct qc_block_q2_K),
 	.uses_imatrix = true,
 	.quantize = q2_K_quantize,
+	.search = qc_search_q2_K,
 	.dequantize = q2_K_dequantize,
 	.check = q2_K_check,
 	.words = {{offsetof(struct qc_block_q2_K, d), 2, 2}},

@@ -19,9 +19,11 @@
 
 #include "quant/block256.h"
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/kscale.h"
 #include "quant/q3_k.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 /* Least-squares sums of x against codes, as x^2 weighs it. */
@@ -128,6 +130,14 @@ void qc_q3_K_scales(const struct qc_block_q3_K *block, int8_t scales[16])
 	}
 }
 
+void qc_q3_K_pack(const uint8_t codes[256], struct qc_block_q3_K *block)
+{
+	memset(block->high, 0, sizeof(block->high));
+	for (int j = 0; j < 256; j++)
+		block->high[j % 32] |= (uint8_t)(codes[j] >> 2 << (j / 32));
+	qc_pack_pairs256(codes, block->q);
+}
+
 static void q3_K_encode(const float *x, const float *importance, void *dst)
 {
 	struct qc_block_q3_K *block = dst;
@@ -156,10 +166,7 @@ static void q3_K_encode(const float *x, const float *importance, void *dst)
 		for (int i = 16 * g; i < 16 * g + 16; i++)
 			codes[i] = (uint8_t)(qc_clamp(qc_nearest(x[i] / group_scale), -4, 3) + 4);
 	}
-	memset(block->high, 0, sizeof(block->high));
-	for (int j = 0; j < 256; j++)
-		block->high[j % 32] |= (uint8_t)(codes[j] >> 2 << (j / 32));
-	qc_pack_pairs256(codes, block->q);
+	qc_q3_K_pack(codes, block);
 }
 
 static void q3_K_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
@@ -200,6 +207,7 @@ const struct qc_qtype qc_q3_K = {
 	.block_bytes = sizeof(struct qc_block_q3_K),
 	.uses_imatrix = true,
 	.quantize = q3_K_quantize,
+	.search = qc_search_q3_K,
 	.dequantize = q3_K_dequantize,
 	.check = q3_K_check,
 	.words = {{offsetof(struct qc_block_q3_K, d), 2, 1}},

@@ -14,6 +14,7 @@
 #include "quant/blocks.h"
 #include "quant/kscale.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 const struct qc_kparams qc_q4_K_params = {
@@ -67,6 +68,7 @@ const struct qc_qtype qc_q4_K = {
 	.block_bytes = sizeof(struct qc_block_q4_K),
 	.uses_imatrix = true,
 	.quantize = q4_K_quantize,
+	.search = qc_search_q4_K,
 	.dequantize = q4_K_dequantize,
 	.check = q4_K_check,
 	.words = {{0, 2, 2}},

@@ -13,8 +13,10 @@
  *   x[32 g + i] = d * sc[g] * q[32 g + i] - dmin * m[g]
  */
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/kscale.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 const struct qc_kparams qc_q5_K_params = {
@@ -23,11 +25,8 @@ const struct qc_kparams qc_q5_K_params = {
 	.plain = {.first = -0.5f, .step = 0.1f, .last = 15},
 };
 
-static void q5_K_encode(const float *x, const float *importance, struct qc_block_q5_K *block)
+void qc_q5_K_pack(const uint8_t codes[256], struct qc_block_q5_K *block)
 {
-	uint8_t codes[256];
-
-	qc_fit_affine256(x, importance, &qc_q5_K_params, &block->scales, codes);
 	qc_pack_nibbles256(codes, block->q);
 	for (int i = 0; i < 32; i++) {
 		int bits = 0;
@@ -36,6 +35,14 @@ static void q5_K_encode(const float *x, const float *importance, struct qc_block
 			bits |= (codes[32 * group + i] >> 4) << group;
 		block->high[i] = (uint8_t)bits;
 	}
+}
+
+static void q5_K_encode(const float *x, const float *importance, struct qc_block_q5_K *block)
+{
+	uint8_t codes[256];
+
+	qc_fit_affine256(x, importance, &qc_q5_K_params, &block->scales, codes);
+	qc_q5_K_pack(codes, block);
 }
 
 static void q5_K_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
@@ -76,6 +83,7 @@ const struct qc_qtype qc_q5_K = {
 	.block_bytes = sizeof(struct qc_block_q5_K),
 	.uses_imatrix = true,
 	.quantize = q5_K_quantize,
+	.search = qc_search_q5_K,
 	.dequantize = q5_K_dequantize,
 	.check = q5_K_check,
 	.words = {{0, 2, 2}},

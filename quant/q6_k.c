@@ -16,11 +16,13 @@
 #include <string.h>
 
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/kscale.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
-static void q6_K_pack(const uint8_t codes[256], struct qc_block_q6_K *block)
+void qc_q6_K_pack(const uint8_t codes[256], struct qc_block_q6_K *block)
 {
 	for (int half = 0; half < 2; half++) {
 		const uint8_t *q = codes + 128 * half;
@@ -75,7 +77,7 @@ static void q6_K_encode(const float *x, const float *importance, struct qc_block
 		for (int i = 16 * g; i < 16 * g + 16; i++)
 			codes[i] = (uint8_t)(32 + qc_clamp(qc_nearest(x[i] / scale), -32, 31));
 	}
-	q6_K_pack(codes, block);
+	qc_q6_K_pack(codes, block);
 }
 
 static void q6_K_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
@@ -116,6 +118,7 @@ const struct qc_qtype qc_q6_K = {
 	.block_bytes = sizeof(struct qc_block_q6_K),
 	.uses_imatrix = true,
 	.quantize = q6_K_quantize,
+	.search = qc_search_q6_K,
 	.dequantize = q6_K_dequantize,
 	.check = q6_K_check,
 	.words = {{offsetof(struct qc_block_q6_K, d), 2, 1}},

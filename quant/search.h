@@ -64,4 +64,11 @@ extern const float qc_stretches[QC_STRETCHES], qc_shifts[QC_SHIFTS];
 qc_quantize_fn qc_search_q8_0, qc_search_q4_0, qc_search_q5_0;
 qc_quantize_fn qc_search_q4_1, qc_search_q5_1;
 
+/* search_super.c */
+qc_quantize_fn qc_search_q2_K, qc_search_q3_K, qc_search_q4_K, qc_search_q5_K, qc_search_q6_K;
+qc_quantize_fn qc_search_iq4_xs, qc_search_iq4_nl;
+qc_quantize_fn qc_search_iq2_xxs, qc_search_iq2_xs, qc_search_iq2_s;
+qc_quantize_fn qc_search_iq3_xxs, qc_search_iq3_s, qc_search_iq1_s, qc_search_iq1_m;
+qc_quantize_fn qc_search_tq1_0, qc_search_tq2_0, qc_search_q2_0;
+
 #endif

@@ -18,22 +18,28 @@
  */
 #include "quant/block256.h"
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 /* Byte i of a run holds elements i + run * k for its trits k = 0..trits-1. */
-static void tq1_0_pack(const float *x, float inverse, int run, int trits, uint8_t *bytes)
+static void pack_run(const uint8_t *codes, int run, int trits, uint8_t *bytes)
 {
 	for (int i = 0; i < run; i++) {
 		int number = 0;
 
-		for (int k = 0; k < 5; k++) {
-			int trit = k < trits ? qc_round_away(x[i + run * k] * inverse) + 1 : 0;
-
-			number = 3 * number + trit;
-		}
+		for (int k = 0; k < 5; k++)
+			number = 3 * number + (k < trits ? codes[i + run * k] : 0);
 		bytes[i] = (uint8_t)((number * 256 + 242) / 243); /* rounded up */
 	}
+}
+
+void qc_tq1_0_pack(const uint8_t codes[256], struct qc_block_tq1_0 *block)
+{
+	pack_run(codes, 32, 5, block->q);
+	pack_run(codes + 160, 16, 5, block->q + 32);
+	pack_run(codes + 240, 4, 4, block->last);
 }
 
 static float *tq1_0_unpack(const uint8_t *bytes, float d, int run, int trits, float *x)
@@ -54,11 +60,12 @@ static void tq1_0_encode(const float *x, const float *importance, void *dst)
 {
 	struct qc_block_tq1_0 *block = dst;
 	float d = qc_abs_max(x, 256), inverse = d != 0 ? 1 / d : 0;
+	uint8_t codes[256];
 
 	(void)importance;
-	tq1_0_pack(x, inverse, 32, 5, block->q);
-	tq1_0_pack(x + 160, inverse, 16, 5, block->q + 32);
-	tq1_0_pack(x + 240, inverse, 4, 4, block->last);
+	for (int j = 0; j < 256; j++)
+		codes[j] = (uint8_t)(qc_round_away(x[j] * inverse) + 1);
+	qc_tq1_0_pack(codes, block);
 	qc_put_f16(block->d, d);
 }
 
@@ -91,6 +98,7 @@ const struct qc_qtype qc_tq1_0 = {
 	.block_elems = 256,
 	.block_bytes = sizeof(struct qc_block_tq1_0),
 	.quantize = tq1_0_quantize,
+	.search = qc_search_tq1_0,
 	.dequantize = tq1_0_dequantize,
 	.check = tq1_0_check,
 	.words = {{offsetof(struct qc_block_tq1_0, d), 2, 1}},

@@ -14,6 +14,7 @@
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/round.h"
+#include "quant/search.h"
 #include "quant/types.h"
 
 static void tq2_0_encode(const float *x, const float *importance, void *dst)
@@ -57,6 +58,7 @@ const struct qc_qtype qc_tq2_0 = {
 	.block_elems = 256,
 	.block_bytes = sizeof(struct qc_block_tq2_0),
 	.quantize = tq2_0_quantize,
+	.search = qc_search_tq2_0,
 	.dequantize = tq2_0_dequantize,
 	.check = tq2_0_check,
 	.words = {{offsetof(struct qc_block_tq2_0, d), 2, 1}},

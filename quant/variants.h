@@ -25,6 +25,8 @@ extern const struct qc_search_variant qc_search_variants_avx2_fp4[];   /* x86/fp
 extern const struct qc_search_variant qc_search_variants_avx512_fp4[]; /* x86/fp4_avx512.c */
 extern const struct qc_search_variant qc_search_variants_avx2[];       /* x86/search_avx2.c */
 extern const struct qc_search_variant qc_search_variants_avx512[];     /* x86/search_avx512.c */
+extern const struct qc_search_variant qc_search_variants_avx2_super[];	 /* x86/super_avx2.c */
+extern const struct qc_search_variant qc_search_variants_avx512_super[]; /* x86/super_avx512.c */
 #endif
 
 /* 64-bit ARM, little-endian */

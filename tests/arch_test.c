@@ -667,7 +667,17 @@ static void permutation_and_truncation_follow_the_metadata(void)
 	      rows[8], rows[16], rows[32], rows[40]);
 	CHECK(qc_model_find(&model, "token_embd.weight")->dims[1] == 3, "embedding of %llu rows",
 	      (unsigned long long)qc_model_find(&model, "token_embd.weight")->dims[1]);
-	CHECK(qc_model_set_layout(&model, QC_LAYOUT_HF, &err) == QC_UNSUPPORTED, "went back");
+	/* and back: the rows in their order, of the embedding those that are left */
+	NEED(!qc_model_set_layout(&model, QC_LAYOUT_HF, &err), "%s", err.text);
+	q = qc_model_find(&model, "blk.0.attn_q.weight");
+	scratch.used = 0;
+	NEED(qc_source_scratch(q->source, 8) <= scratch.size &&
+		     !qc_source_read_f32(q->source, 0, 8, rows, &scratch, &err),
+	     "%s", err.text);
+	CHECK(rows[8] == 8 && rows[16] == 16 && rows[32] == 32 && rows[40] == 40, "%g %g %g %g",
+	      rows[8], rows[16], rows[32], rows[40]);
+	CHECK(qc_model_find(&model, "token_embd.weight")->dims[1] == 3, "embedding of %llu rows",
+	      (unsigned long long)qc_model_find(&model, "token_embd.weight")->dims[1]);
 	qc_model_close(&model);
 	free(tokens.data);
 }

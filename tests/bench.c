@@ -1,6 +1,9 @@
 /*
  * Measures whole processes, ours and the peer's in turn, and prints medians: bench QCONV PEER
- * LIBDIR HF_DIR F16_GGUF WORKDIR RUNS
+ * LIBDIR HF_DIR F16_GGUF WORKDIR RUNS RECIPE...
+ *
+ * A recipe is a name of --q; with "+" behind it, both sides take the importance matrix
+ * HF_DIR.imatrix; with "=", both take --pure.
  *
  * CPU time is user + system of the process as the kernel accounts it, memory its largest resident
  * set. Nothing is judged.
@@ -103,40 +106,58 @@ static off_t file_size(const char *path)
 	return st.st_size;
 }
 
-static void row(const char *what, const struct series *s, int n, double weights, double peer)
+/* peer, copy: CPU seconds to compare with; 0: nothing. */
+static void row(const char *what, const struct series *s, int n, double weights, double peer,
+		double copy)
 {
 	double cpu = median(s, n, offsetof(struct usage, cpu));
 
-	printf("  %-34s %8.2f %8.2f %9.2f %9.0f", what, cpu,
+	printf("  %-38s %8.2f %8.2f %9.2f %9.0f", what, cpu,
 	       median(s, n, offsetof(struct usage, wall)), cpu * 1e9 / weights,
 	       median(s, n, offsetof(struct usage, rss)));
 	if (peer > 0)
-		printf("   1/%.1f", peer / cpu);
+		printf("   1/%-5.1f %5.1f", peer / cpu, cpu / copy);
 	putchar('\n');
 }
 
+/* llama.h's llama_ftype */
 static const struct {
 	const char *name, *ftype;
-} recipes[] = {{"q8_0", "7"}, {"q4_0", "2"}, {"q4_k_m", "15"}, {"q5_k_m", "17"}, {"q6_k", "18"}};
+} recipes[] = {
+	{"q4_0", "2"},	  {"q4_1", "3"},    {"q8_0", "7"},    {"q5_0", "8"},	 {"q5_1", "9"},
+	{"q2_k", "10"},	  {"q3_k_s", "11"}, {"q3_k_m", "12"}, {"q3_k_l", "13"},	 {"q4_k_s", "14"},
+	{"q4_k_m", "15"}, {"q5_k_s", "16"}, {"q5_k_m", "17"}, {"q6_k", "18"},	 {"iq2_xxs", "19"},
+	{"iq2_xs", "20"}, {"q2_k_s", "21"}, {"iq3_xs", "22"}, {"iq3_xxs", "23"}, {"iq1_s", "24"},
+	{"iq4_nl", "25"}, {"iq3_s", "26"},  {"iq3_m", "27"},  {"iq2_s", "28"},	 {"iq2_m", "29"},
+	{"iq4_xs", "30"}, {"iq1_m", "31"},  {"tq1_0", "36"},  {"tq2_0", "37"},
+};
+
+static const char *ftype_of(const char *recipe)
+{
+	for (size_t i = 0; i < sizeof(recipes) / sizeof(*recipes); i++)
+		if (!strcmp(recipes[i].name, recipe))
+			return recipes[i].ftype;
+	NEED(false, "no recipe '%s'", recipe);
+	return NULL;
+}
 
 /* Any command's row: bench row LABEL WEIGHTS RUNS COMMAND ARGS..., with the rate of its weights as
  * bf16. */
 static int any(int argc, char **argv)
 {
 	static struct series s;
-	double weights = atof(argv[3]);
+	double weights = atof(argv[3]), cpu, wall;
 	int n = atoi(argv[4]);
 
 	NEED(argc > 5 && weights > 0 && n > 0 && n <= MAX_RUNS,
 	     "usage: bench row LABEL WEIGHTS RUNS COMMAND ...");
 	for (int i = -1; i < n; i++)
 		s.runs[i < 0 ? 0 : i] = run((const char *const *)(argv + 5), 0);
-	printf("  %-34s %8.2f %8.2f %9.2f %9.0f   %.2f GB/s\n", argv[2],
-	       median(&s, n, offsetof(struct usage, cpu)),
-	       median(&s, n, offsetof(struct usage, wall)),
-	       median(&s, n, offsetof(struct usage, cpu)) * 1e9 / weights,
-	       median(&s, n, offsetof(struct usage, rss)),
-	       2 * weights / median(&s, n, offsetof(struct usage, wall)) * 1e-9);
+	cpu = median(&s, n, offsetof(struct usage, cpu));
+	wall = median(&s, n, offsetof(struct usage, wall));
+	printf("  %-38s %8.2f %8.2f %9.2f %9.0f   %.2f GB/s, %.2f GB per CPU second\n", argv[2],
+	       cpu, wall, cpu * 1e9 / weights, median(&s, n, offsetof(struct usage, rss)),
+	       2 * weights / wall * 1e-9, 2 * weights / cpu * 1e-9);
 	return 0;
 }
 
@@ -151,67 +172,119 @@ static int memory(char **argv)
 	return 0;
 }
 
-int main(int argc, char **argv)
+/* What one thread and two take: bench threads QCONV IN OUT RECIPE RUNS */
+static int threads(char **argv)
 {
-	static struct series hf, gguf, peer, copy;
-	char out[4096], source[4096];
+	static struct series s[2];
+	int n = atoi(argv[6]);
+	double wall[2];
+
+	NEED(n > 0 && n <= MAX_RUNS, "runs: 1 to %d", MAX_RUNS);
+	for (int i = 0; i < 2 * n; i++) {
+		const char *command[] = {argv[2],	    argv[3],	argv[4],     "--q",
+					 argv[5],	    "--method", "reference", "--threads",
+					 i % 2 ? "2" : "1", "--force",	"--quiet",   NULL};
+
+		s[i % 2].runs[i / 2] = run(command, 0);
+	}
+	for (int k = 0; k < 2; k++)
+		wall[k] = median(&s[k], n, offsetof(struct usage, wall));
+	printf("  %-38s %8.2f wall s with 1 thread, %.2f with 2: %.2f times as fast\n", argv[5],
+	       wall[0], wall[1], wall[0] / wall[1]);
+	return 0;
+}
+
+/* What the rows of one recipe share. */
+struct bench {
+	const char *qconv, *peer, *libdir, *hf, *gguf;
+	char out[4096], source[4096], imatrix[4096];
 	int n;
 	double weights;
+};
+
+/* The four rows of a recipe; `variant` is '+', '=' or 0. */
+static void measure(struct bench *b, const char *recipe, char variant)
+{
+	static struct series hf, gguf, peer, copy;
+	const char *extra = variant == '+' ? "--imatrix" : variant == '=' ? "--pure" : NULL;
+	const char *file = variant == '+' ? b->imatrix : NULL;
+	const char *from_hf[] = {b->qconv,   b->hf,	  b->out,      "--q", recipe,
+				 "--method", "reference", "--threads", "2",   "--force",
+				 "--quiet",  extra,	  file,	       NULL};
+	const char *from_gguf[] = {b->qconv,   b->gguf,	    b->out,	 "--q", recipe,
+				   "--method", "reference", "--threads", "2",	"--force",
+				   "--quiet",  extra,	    file,	 NULL};
+	const char *theirs[] = {b->peer, b->libdir, b->gguf, b->out, ftype_of(recipe),
+				"2",	 extra,	    file,    NULL};
+	const char *bare[] = {NULL, b->source, b->out, NULL};
+	double peer_cpu, copy_cpu;
+	char label[64];
+
+	for (int i = b->n > 1 ? -1 : 0; i < b->n; i++) { /* the first turn warms up */
+		int k = i < 0 ? 0 : i;
+		off_t bytes;
+
+		/* nobody pays for freeing the last one's output */
+		hf.runs[k] = run(from_hf, 0);
+		bytes = file_size(b->out);
+		unlink(b->out);
+		peer.runs[k] = run(theirs, 0);
+		unlink(b->out);
+		gguf.runs[k] = run(from_gguf, 0);
+		unlink(b->out);
+		copy.runs[k] = run(bare, bytes);
+		unlink(b->out);
+	}
+	peer_cpu = median(&peer, b->n, offsetof(struct usage, cpu));
+	copy_cpu = median(&copy, b->n, offsetof(struct usage, cpu));
+	snprintf(label, sizeof(label), "%s %s", recipe, extra ? extra : "");
+	printf("  %s\n", label);
+	row("  llama_model_quantize (f16 GGUF)", &peer, b->n, b->weights, 0, 0);
+	row("  qconv, the same f16 GGUF", &gguf, b->n, b->weights, peer_cpu, copy_cpu);
+	row("  qconv, Hugging Face bf16", &hf, b->n, b->weights, peer_cpu, copy_cpu);
+	row("  reading and writing alone", &copy, b->n, b->weights, 0, 0);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
 
 	if (argc > 4 && !strcmp(argv[1], "row"))
 		return any(argc, argv);
 	if (argc == 6 && !strcmp(argv[1], "memory"))
 		return memory(argv);
-	NEED(argc == 8, "usage: bench QCONV PEER LIBDIR HF_DIR F16_GGUF WORKDIR RUNS");
-	n = atoi(argv[7]);
-	NEED(n > 0 && n <= MAX_RUNS, "runs: 1 to %d", MAX_RUNS);
-	snprintf(out, sizeof(out), "%s/out.gguf", argv[6]);
-	snprintf(source, sizeof(source), "%s/model.safetensors", argv[4]);
-	weights = (double)file_size(source) / 2;
-	printf("%.0f M weights, medians of %d, 2 threads; CPU and wall in seconds, CPU ns per "
-	       "weight, MiB resident, CPU time as a "
-	       "part of the peer's\n",
-	       weights * 1e-6, n);
-	printf("  %-34s %8s %8s %9s %9s\n", "", "CPU", "wall", "ns/weight", "MiB");
-	for (size_t r = 0; r < sizeof(recipes) / sizeof(*recipes); r++) {
-		const char *from_hf[] = {
-			argv[1],     argv[4],	  out, "--q",	  recipes[r].name, "--method",
-			"reference", "--threads", "2", "--force", "--quiet",	   NULL};
-		const char *from_gguf[] = {
-			argv[1],     argv[5],	  out, "--q",	  recipes[r].name, "--method",
-			"reference", "--threads", "2", "--force", "--quiet",	   NULL};
-		const char *theirs[] = {argv[2],	  argv[3], argv[5], out,
-					recipes[r].ftype, "2",	   NULL};
-		const char *bare[] = {NULL, source, out, NULL};
-		char label[64];
-		double cpu;
+	if (argc == 7 && !strcmp(argv[1], "threads"))
+		return threads(argv);
+	NEED(argc >= 9, "usage: bench QCONV PEER LIBDIR HF_DIR F16_GGUF WORKDIR RUNS RECIPE...");
+	b.qconv = argv[1];
+	b.peer = argv[2];
+	b.libdir = argv[3];
+	b.hf = argv[4];
+	b.gguf = argv[5];
+	b.n = atoi(argv[7]);
+	NEED(b.n > 0 && b.n <= MAX_RUNS, "runs: 1 to %d", MAX_RUNS);
+	snprintf(b.out, sizeof(b.out), "%s/out.gguf", argv[6]);
+	snprintf(b.source, sizeof(b.source), "%s/model.safetensors", b.hf);
+	snprintf(b.imatrix, sizeof(b.imatrix), "%s.imatrix", b.hf);
+	b.weights = (double)file_size(b.source) / 2;
+	printf("%.0f M weights, medians of %d, 2 threads, --method reference; CPU and wall in "
+	       "seconds, CPU ns per weight, MiB resident, CPU time as a part of the peer's and as "
+	       "a multiple of reading and writing alone\n",
+	       b.weights * 1e-6, b.n);
+	printf("  %-38s %8s %8s %9s %9s   %-7s %5s\n", "", "CPU", "wall", "ns/weight", "MiB",
+	       "peer", "copy");
+	for (int i = 8; i < argc; i++) {
+		size_t len = strlen(argv[i]);
+		char variant = len ? argv[i][len - 1] : 0, recipe[32];
 
-		for (int i = -1; i < n; i++) { /* the first turn warms up */
-			int k = i < 0 ? 0 : i;
-			off_t bytes;
-
-			/* nobody pays for freeing the last one's output */
-			hf.runs[k] = run(from_hf, 0);
-			bytes = file_size(out);
-			unlink(out);
-			peer.runs[k] = run(theirs, 0);
-			unlink(out);
-			gguf.runs[k] = run(from_gguf, 0);
-			unlink(out);
-			copy.runs[k] = run(bare, bytes);
-			unlink(out);
-		}
-		cpu = median(&peer, n, offsetof(struct usage, cpu));
-		snprintf(label, sizeof(label), "%s: llama_model_quantize (f16)", recipes[r].name);
-		row(label, &peer, n, weights, 0);
-		snprintf(label, sizeof(label), "%s: qconv, Hugging Face bf16", recipes[r].name);
-		row(label, &hf, n, weights, cpu);
-		snprintf(label, sizeof(label), "%s: qconv, the same f16 GGUF", recipes[r].name);
-		row(label, &gguf, n, weights, cpu);
-		snprintf(label, sizeof(label), "%s: reading and writing alone", recipes[r].name);
-		row(label, &copy, n, weights, cpu);
-		fflush(stdout);
+		NEED(len < sizeof(recipe), "no recipe '%s'", argv[i]);
+		if (variant == '+' || variant == '=')
+			len--;
+		else
+			variant = 0;
+		snprintf(recipe, sizeof(recipe), "%.*s", (int)len, argv[i]);
+		measure(&b, recipe, variant);
 	}
-	unlink(out);
 	return 0;
 }

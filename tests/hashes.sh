@@ -1,38 +1,70 @@
 #!/bin/sh
-# One output hash per (input, options): over compilers, optimization levels, ISA levels and thread counts.
+# One output hash per (input, options): over compilers, optimization levels, ISA levels, thread counts, and machines: aarch64 and the big-endian
+# s390x are cross-built and run under qemu-user (CROSS= leaves them out; COMPILERS, LEVELS and CROSS choose some).
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-first=
+export OMP_WAIT_POLICY=passive
 n=0
-check() { # check BUILD LABEL
-	sum=
-	for recipe in q8_0 q4_0 q5_1 q4_k_m q5_k_s q6_k bf16; do
-		QCONV_CPU=${3:-} "$1/qconv" samples/tiny-gemma3 "$work/out.gguf" --q $recipe --threads "${4:-2}" --force --quiet
-		sum="$sum $(xxhsum -H2 <"$work/out.gguf" | cut -c1-32)"
+# input/recipe/method; the long list is for native -O2 and -O3, the short one for builds and machines that are slow
+short='hf/q8_0/reference hf/q4_0/search hf/q4_k_m/reference hf/iq4_xs/reference hf/nvfp4/search hf/mxfp4/reference gguf/q4_0/reference'
+long="$short hf/q5_1/search hf/q4_k_m/search hf/q6_k/search hf/iq4_xs/search hf/mxfp4/search hf/bf16/reference gguf/q8_0/search gguf/q4_k_m/reference"
+
+check() { # check LABEL "CASES" PROGRAM...
+	label=$1 cases=$2
+	shift 2
+	for case in $cases; do
+		recipe=${case#*/}
+		input=samples/tiny-gemma3
+		[ "${case%%/*}" = hf ] || input=$work/source.gguf
+		"$@" "$input" "$work/out.gguf" --q "${recipe%/*}" --method "${recipe#*/}" --threads "${threads:-2}" --force --no-manifest --quiet
+		sum=$(xxhsum -H2 <"$work/out.gguf" | cut -c1-32)
+		expected=$work/$(echo "$case" | tr / -).sum
+		[ -f "$expected" ] || echo "$sum" >"$expected"
+		if [ "$sum" != "$(cat "$expected")" ]; then
+			echo "hashes: $label, $case: $sum, the first build gave $(cat "$expected")" >&2
+			exit 1
+		fi
 	done
-	if [ -z "$first" ]; then
-		first=$sum
-	elif [ "$sum" != "$first" ]; then
-		echo "hashes: $2 gives$sum, the first build gave$first" >&2
-		exit 1
-	fi
 	n=$((n + 1))
-	echo "ok   $2"
+	echo "ok   $label"
 }
+
 command -v xxhsum >/dev/null || { sudo=; [ "$(id -u)" = 0 ] || sudo=sudo; $sudo apt-get install -y -qq xxhash >/dev/null; }
-compilers=gcc
-if command -v clang >/dev/null; then compilers='gcc clang'; fi
-for cc in $compilers; do
-	for level in -O0 -O2 -O3; do
+default=gcc
+if command -v clang >/dev/null; then default='gcc clang'; fi
+isas="scalar $(grep -o -w -m1 avx2 /proc/cpuinfo | head -n 1 || true) $(grep -o -w -m1 avx512bw /proc/cpuinfo | head -n 1 | sed s/bw// || true)"
+for cc in ${COMPILERS-$default}; do
+	for level in ${LEVELS--O2 -O3 -O0}; do
+		# QUICK: where time is short, one level of the second compiler
+		[ "${QUICK:-}" ] && [ "$cc" != gcc ] && [ "$level" != -O2 ] && continue
 		build=build-hash-$cc$level
-		make -j"$(nproc)" CC=$cc CFLAGS=$level BUILD="$build" "$build/qconv" >/dev/null
-		for isa in scalar $(grep -o -w -m1 avx2 /proc/cpuinfo || true) $(grep -o -w -m1 avx512bw /proc/cpuinfo | sed s/bw// || true); do
-			check "$build" "$cc $level $isa" "$isa" 2
+		make -j"$(nproc)" CC="$cc" CFLAGS="$level" BUILD="$build" "$build/qconv" >/dev/null
+		[ -f "$work/source.gguf" ] || "$build/qconv" samples/tiny-gemma3 "$work/source.gguf" --no-manifest --quiet
+		cases=$long
+		[ "$level" != -O0 ] || cases=$short
+		for isa in $isas; do
+			check "$cc $level $isa" "$cases" env QCONV_CPU="$isa" "$build/qconv"
 		done
+		[ "$level" = -O0 ] || fast=$build
 	done
 done
 for threads in 1 3 4 8 16; do
-	check build-hash-gcc-O2 "gcc -O2, $threads threads" '' $threads
+	check "$threads threads" "$short" "${fast:-$build}/qconv"
+done
+threads=2
+for arch in ${CROSS-arm64 s390x}; do
+	build=build-hash-$arch
+	if ! sh tests/cross.sh "$arch" "$build" qconv tests/quant_golden_test tests/gguf_test tests/safetensors_test >"$work/log" 2>&1; then
+		tail -n 20 "$work/log"
+		echo "not run: no program for $arch can be built here"
+		continue
+	fi
+	check "$arch" "$short" "$build/run" "$build/qconv"
+	for test in quant_golden_test gguf_test safetensors_test; do
+		"$build/run" "$build/tests/$test" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+		n=$((n + 1))
+		echo "ok   $arch $test: $(tail -n 1 "$work/log")"
+	done
 done
 echo "hashes: $n ways, one result"

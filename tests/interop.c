@@ -12,8 +12,8 @@
 #include "base/json.h"
 #include "base/bytes.h"
 #include "formats/model.h"
+#include "tests/gguf_same.h"
 #include "tests/llama_client.h"
-#include "tests/test.h"
 
 struct setup {
 	const char *qconv, *workdir, *model_dir, *source_type;
@@ -98,52 +98,6 @@ static double loss(struct setup *s, const char *path)
 	nll = llama_client_nll(&s->client, model, s->windows, WINDOWS, WINDOW);
 	s->client.model_free(model);
 	return nll;
-}
-
-/* Both files hold the same tensors, types and bytes. */
-static void same_tensors(const char *ours, const char *theirs)
-{
-	struct qc_model a = {0}, b = {0};
-	struct qc_err err = {0};
-	uint8_t *x, *y;
-	struct qc_scratch scratch = {.size = 64 << 20};
-
-	NEED(!qc_model_open(&a, ours, &err), "%s: %s", ours, err.text);
-	NEED(!qc_model_open(&b, theirs, &err), "%s: %s", theirs, err.text);
-	CHECK(a.n_tensors == b.n_tensors, "%s has %zu tensors, %s has %zu", ours, a.n_tensors,
-	      theirs, b.n_tensors);
-	scratch.base = aligned_alloc(64, scratch.size);
-	NEED(scratch.base, "no memory");
-	for (size_t i = 0; i < a.n_tensors; i++) {
-		const struct qc_tensor *t = &a.tensors[i], *u = qc_model_find(&b, t->name);
-		uint64_t bytes = qc_tensor_stored_bytes(t);
-
-		CHECK(u && u->source->type == t->source->type, "%s: %s is %s, %s there", ours,
-		      t->name, t->source->type->name, u ? u->source->type->name : "absent");
-		if (!u || u->source->type != t->source->type || qc_tensor_stored_bytes(u) != bytes)
-			continue;
-		x = malloc(bytes);
-		y = malloc(bytes);
-		NEED(x && y, "no memory");
-		NEED(!qc_source_read_raw(t->source, 0, t->source->rows, x, &scratch, &err) &&
-			     !qc_source_read_raw(u->source, 0, u->source->rows, y, &scratch, &err),
-		     "%s", err.text);
-		if (memcmp(x, y, bytes)) {
-			uint64_t at = 0;
-			while (x[at] == y[at])
-				at++;
-			FAIL_AT("%s: %s (%s) differs from libllama's at byte %llu of %llu", ours,
-				t->name, t->source->type->name, (unsigned long long)at,
-				(unsigned long long)bytes);
-		} else {
-			test_passed++;
-		}
-		free(x);
-		free(y);
-	}
-	free(scratch.base);
-	qc_model_close(&a);
-	qc_model_close(&b);
 }
 
 /* Without a recipe every matrix stays as it is, quantized ones too. */

@@ -13,6 +13,11 @@ static void keep_errors(int level, const char *text, void *user)
 	struct llama_client *client = user;
 	size_t used = strlen(client->log);
 
+	if (client->transcript &&
+	    client->transcript_used + strlen(text) < client->transcript_size) {
+		strcpy(client->transcript + client->transcript_used, text);
+		client->transcript_used += strlen(text);
+	}
 	if (level == GGML_LOG_LEVEL_ERROR && used + strlen(text) + 1 < sizeof(client->log))
 		strcpy(client->log + used, text);
 }

@@ -45,10 +45,17 @@ struct llama_context_params {
 	struct llama_context *ctx_other;
 };
 
+struct llama_model_imatrix_data {
+	const char *name; /* NULL ends the list */
+	const float *data;
+	size_t size;
+};
+
 struct llama_model_quantize_params {
 	int32_t nthread, ftype, output_tensor_type, token_embedding_type;
 	bool allow_requantize, quantize_output_tensor, only_copy, pure, keep_split, dry_run;
-	const void *imatrix, *kv_overrides, *tt_overrides;
+	const struct llama_model_imatrix_data *imatrix;
+	const void *kv_overrides, *tt_overrides;
 	const int32_t *prune_layers;
 	int32_t reserved[2]; /* of this version; left at the library's defaults */
 };
@@ -87,6 +94,8 @@ struct llama_client {
 				size_t n, float *scales);
 	struct llama_adapter_lora *adapter; /* applied by llama_client_nll(); NULL */
 	char log[4096];			    /* the last error lines of the library */
+	char *transcript; /* all that the library says, when not NULL; room for it */
+	size_t transcript_size, transcript_used;
 };
 
 /* Load from the package's folder of libraries; false with a reason in `why`. */

@@ -1,6 +1,7 @@
 /*
  * Makes a synthetic llama checkpoint (bf16 safetensors, config.json, tokenizer.model) for
- * measuring: make_model DIR LAYERS
+ * measuring, and beside it DIR.imatrix, a legacy importance matrix of random numbers:
+ * make_model DIR LAYERS [VOCABULARY]
  *
  * Hidden 1024, mlp 4096, 16 heads, 4 kv heads, vocabulary 32000: 16 layers are 307 M parameters, 74
  * are 1.2 G. The weights are sums of uniform numbers scaled as a trained model's are, the same on
@@ -13,7 +14,9 @@
 #include "base/bytes.h"
 #include "tests/test.h"
 
-enum { HIDDEN = 1024, MLP = 4096, HEADS = 16, KV_HEADS = 4, VOCAB = 32000, MAX_TENSORS = 2000 };
+enum { HIDDEN = 1024, MLP = 4096, HEADS = 16, KV_HEADS = 4, MAX_TENSORS = 2000 };
+
+static int vocabulary = 32000;
 
 struct entry {
 	char name[96];
@@ -148,7 +151,7 @@ static void write_config(const char *dir, int layers)
 		"\"rope_theta\": 10000.0, \"tie_word_embeddings\": false, \"hidden_act\": "
 		"\"silu\", \"bos_token_id\": 1, "
 		"\"eos_token_id\": 2, \"torch_dtype\": \"bfloat16\", \"vocab_size\": %d}\n",
-		HIDDEN, MLP, layers, HEADS, KV_HEADS, VOCAB);
+		HIDDEN, MLP, layers, HEADS, KV_HEADS, vocabulary);
 	NEED(!fclose(f), "cannot write config.json");
 }
 
@@ -176,26 +179,82 @@ static void write_tokenizer(const char *dir)
 		snprintf(text, sizeof(text), "<0x%02X>", i);
 		write_piece(f, text, 0, 6);
 	}
-	for (int i = 259; i < VOCAB; i++) {
+	for (int i = 259; i < vocabulary; i++) {
 		snprintf(text, sizeof(text), "t%d", i);
 		write_piece(f, text, (float)(259 - i), 1);
 	}
 	NEED(!fclose(f), "cannot write tokenizer.model");
 }
 
+static void write_word(FILE *f, uint32_t word)
+{
+	uint8_t bytes[4];
+
+	qc_put_le32(bytes, word);
+	fwrite(bytes, 1, 4, f);
+}
+
+/* Means of squares from 0.05 to 3, few of them large. */
+static void write_importance(FILE *f, const char *name, uint32_t cols, uint64_t *state)
+{
+	write_word(f, (uint32_t)strlen(name));
+	fputs(name, f);
+	write_word(f, 1);
+	write_word(f, cols);
+	for (uint32_t i = 0; i < cols; i++) {
+		float unit = (float)(next(state) >> 40) * 0x1p-24f;
+
+		write_word(f, qc_f32_bits(0.05f + 3 * unit * unit * unit));
+	}
+}
+
+static void write_imatrix(const char *dir, int layers)
+{
+	static const struct {
+		const char *name;
+		uint32_t cols;
+	} parts[] = {{"attn_q", HIDDEN},      {"attn_k", HIDDEN},   {"attn_v", HIDDEN},
+		     {"attn_output", HIDDEN}, {"ffn_gate", HIDDEN}, {"ffn_up", HIDDEN},
+		     {"ffn_down", MLP}};
+	enum { N_PARTS = sizeof(parts) / sizeof(*parts) };
+	char text[4096];
+	uint64_t state = 2;
+	FILE *f;
+
+	snprintf(text, sizeof(text), "%s.imatrix", dir);
+	f = fopen(text, "wb");
+	NEED(f, "cannot create %s", text);
+	write_word(f, (uint32_t)(layers * N_PARTS + 1));
+	for (int i = 0; i < layers; i++) {
+		for (int k = 0; k < N_PARTS; k++) {
+			snprintf(text, sizeof(text), "blk.%d.%s.weight", i, parts[k].name);
+			write_importance(f, text, parts[k].cols, &state);
+		}
+	}
+	write_importance(f, "output.weight", HIDDEN, &state);
+	write_word(f, 1);
+	write_word(f, 4);
+	fputs("none", f);
+	NEED(!ferror(f) && !fclose(f), "cannot write the importance matrix");
+}
+
 int main(int argc, char **argv)
 {
-	int layers = argc == 3 ? atoi(argv[2]) : 0;
+	int layers = argc == 3 || argc == 4 ? atoi(argv[2]) : 0;
 
-	NEED(layers > 0 && layers <= 200, "usage: make_model DIR LAYERS");
+	if (argc == 4)
+		vocabulary = atoi(argv[3]);
+	NEED(layers > 0 && layers <= 200 && vocabulary >= 259,
+	     "usage: make_model DIR LAYERS [VOCABULARY]");
 	NEED(!mkdir(argv[1], 0777) || errno == EEXIST, "cannot create %s", argv[1]);
-	add("model.embed_tokens.weight", VOCAB, HIDDEN);
+	add("model.embed_tokens.weight", (uint64_t)vocabulary, HIDDEN);
 	for (int i = 0; i < layers; i++)
 		add_layer(i);
 	add("model.norm.weight", HIDDEN, 0);
-	add("lm_head.weight", VOCAB, HIDDEN);
+	add("lm_head.weight", (uint64_t)vocabulary, HIDDEN);
 	write_safetensors(argv[1]);
 	write_config(argv[1], layers);
 	write_tokenizer(argv[1]);
+	write_imatrix(argv[1], layers);
 	return 0;
 }

@@ -163,7 +163,7 @@ static void kernels_give_the_reference_bytes_and_floats(void)
 
 		NEED(parse_row(line, &row), "index.tsv: cannot read '%s'", line);
 		type = qc_qtype_find(row.type);
-		CHECK(type != NULL, "type '%s' is not registered", row.type);
+		CHECK(type && type->quantize, "type '%s' cannot be made", row.type);
 		if (!type || !type->quantize)
 			continue;
 		compare_quantized(&row, type, importance);
@@ -283,6 +283,7 @@ static void block_sizes_and_importance_are_the_references(void)
 		CHECK(type != NULL, "type '%s' is not registered", name);
 		if (!type)
 			continue;
+		CHECK(type->quantize && type->dequantize, "%s: not compared with its bytes", name);
 		CHECK(type->block_elems == elems && type->block_bytes == bytes,
 		      "%s: %u elements in %u bytes, not %u in %u", name, type->block_elems,
 		      type->block_bytes, elems, bytes);

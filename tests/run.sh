@@ -33,13 +33,15 @@ for target in tests/fuzz/*_fuzz.c; do
 done
 run 'command line' sh tests/cli/run.sh
 run layers sh tests/layers.sh
+run 'types table' sh tests/types_table.sh
 run headers "${MAKE:-make}" --no-print-directory headers
 
 notrun=
 . tests/llama-dir.sh
 case "$BUILD" in
-*asan*) ;; # libllama is not built for the sanitizer; the plain build runs it
+*asan*) ;; # libllama is not built for the sanitizer, which needs memory of its own; the plain build runs these
 *)
+	run memory sh tests/memory.sh
 	if [ -n "$LLAMA_DIR" ]; then
 		run interop sh tests/interop.sh
 		run tokenizers sh tests/tokenizers.sh

@@ -212,6 +212,14 @@ static void no_bnb_block_gets_worse(void)
 			for (int i = 0; seed % 3 == 0 && i < ELEMS; i += 64)
 				fill_weights(values + i, 64);
 			qc_bnb4_encode(kinds[k], values, n, block, reference, absmax);
+			for (int l = 1; l < n_levels; l++) {
+				qc_bnb4_encode_for(isa[l])(kinds[k], values, n, block, other_codes,
+							   decoded);
+				CHECK(!memcmp(decoded, absmax, blocks * sizeof(float)) &&
+					      !memcmp(other_codes, reference, (n + 1) / 2),
+				      "%s, block %zu: encoded otherwise with %s", kinds[k]->name,
+				      block, qc_isa_name(isa[l]));
+			}
 			decode_bnb(kinds[k], reference, absmax, n, block, before);
 			qc_bnb_mean_init(&mean, blocks);
 			qc_bnb_mean_add(&mean, absmax, blocks);

@@ -132,8 +132,25 @@ static void compare(const struct qc_variant *v, int kind, int weight_kind)
 	      at % v->type->block_bytes, got[at % MAX_BYTES], expected[at % MAX_BYTES]);
 }
 
+/* One row: the definitions are slow. */
+static void compare_search(const struct qc_search_variant *v, int kind, int weight_kind)
+{
+	const float *w = weights[weight_kind] ? weight : NULL;
+	size_t size = (size_t)COLS / v->type->block_elems * v->type->block_bytes, at = 0;
+
+	v->type->search(x, expected, 1, COLS, w);
+	v->search(x, got, 1, COLS, w);
+	while (at < size && got[at] == expected[at])
+		at++;
+	CHECK(at == size,
+	      "search of %s %s, values %d, weights %d: block %zu byte %zu is %02x, not %02x",
+	      v->type->name, qc_isa_name(v->isa), kind, weight_kind, at / v->type->block_bytes,
+	      at % v->type->block_bytes, got[at % MAX_BYTES], expected[at % MAX_BYTES]);
+}
+
 static void the_searches_branch_like_the_definition(enum qc_isa cpu)
 {
+	const struct qc_search_variant *search;
 	const struct qc_variant *v;
 
 	for (int n = 0; n < ROUNDS * N_VALUES * N_WEIGHTS; n++) {
@@ -146,6 +163,10 @@ static void the_searches_branch_like_the_definition(enum qc_isa cpu)
 		for (size_t i = 0; (v = qc_variant_at(i)); i++)
 			if (v->type->block_elems == 256 && v->quantize && v->isa <= cpu)
 				compare(v, kind, weight_kind);
+		for (size_t i = 0; n < N_VALUES * N_WEIGHTS && (search = qc_search_variant_at(i));
+		     i++)
+			if (search->isa <= cpu)
+				compare_search(search, kind, weight_kind);
 	}
 }
 

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "base/json.h"
-#include "calib/tokenizer.h"
+#include "calib/tokenize.h"
 #include "formats/model.h"
 #include "tests/llama_client.h"
 #include "tests/test.h"

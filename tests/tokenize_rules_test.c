@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/bytes.h"
-#include "calib/tokenizer.h"
+#include "calib/tokenize.h"
 #include "formats/tokenizer.h"
 #include "tests/test.h"
 

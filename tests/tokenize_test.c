@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
-#include "calib/tokenizer.h"
+#include "calib/tokenize.h"
 #include "formats/model.h"
 #include "formats/arch/arch.h"
 #include "formats/tokenizer.h"

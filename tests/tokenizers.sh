@@ -36,6 +36,9 @@ for row in 'samples/tiny-gemma3 gemma3' 'tests/data/models/tiny-llama llama' 'te
 	node tests/tokenizers_peer.mjs lines "$SEED" "$LINES" "$2" >"$work/$2.lines"
 	same_ids "$1" own "$work/$2.lines"
 	"$BUILD/qconv" "$1" "$work/$2.gguf" --quiet
+	# the tokenizer's files made of the GGUF's metadata
+	"$BUILD/qconv" "$work/$2.gguf" "$work/$2" --q bf16 --quiet
+	same_ids "$work/$2" own "$work/$2.lines"
 	shared=$work/$2.lines
 	if [ "$2" = gpt-oss ]; then # of whose expression libllama has an approximation
 		shared=$work/caseless.lines

@@ -19,6 +19,8 @@
 /* More blocks than any model has; bounds what is kept per block. */
 #define QC_MAX_LAYERS 1024
 
+struct qc_config_out;
+
 /* What happens to a tensor's rows between Hugging Face and GGUF; each has an inverse. */
 enum qc_row_op {
 	QC_ROWS_SAME = 0,
@@ -104,6 +106,8 @@ struct qc_arch {
 	bool tied;	      /* tie_word_embeddings when config.json does not say */
 	bool no_space_prefix; /* tokenizer.ggml.add_space_prefix is false whatever the files say */
 	bool proportional_rope; /* `generate` makes rope_freqs for the rope type "proportional" */
+	bool yarn_untruncated; /* its yarn has truncate false in config.json; GGUF has no key for it
+				*/
 	/* tokenizer.ggml.model for a BPE with byte_fallback, its merges kept; NULL: "llama" */
 	const char *tokenizer_model;
 	/* Checks and keys that no table row can express (may be NULL): called after `keys`. */
@@ -112,6 +116,9 @@ struct qc_arch {
 	enum qc_status (*check_tensors)(const struct qc_model *model, struct qc_err *err);
 	/* Tensors computed from the configuration, added when going to GGUF (may be NULL). */
 	enum qc_status (*generate)(struct qc_model *model, struct qc_err *err);
+	/* The way back (arch/config_back.h): members of config.json that no row of `keys` gives, or
+	 * that come out otherwise (may be NULL). */
+	enum qc_status (*config)(struct qc_config_out *out, struct qc_err *err);
 };
 
 /* NULL-terminated (arch/list.c). */

@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include "formats/arch/config_back.h"
+
 static const char *const classes[] = {"Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", NULL};
 static const char *const model_types[] = {"gemma3", "gemma3_text", NULL};
 
@@ -226,4 +228,5 @@ const struct qc_arch qc_arch_gemma3 = {
 	.tied = true,
 	.no_space_prefix = true,
 	.finish = gemma3_finish,
+	.config = qc_gemma3_config,
 };

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/arch/config_back.h"
 #include "formats/tokenizer.h"
 
 #define FIRST_FULL_PATTERN 6 /* transformers' default: every sixth block */
@@ -624,4 +625,5 @@ const struct qc_arch qc_arch_gemma4 = {
 	.finish = gemma4_finish,
 	.generate = gemma4_generate,
 	.check_tensors = gemma4_check_tensors,
+	.config = qc_gemma4_config,
 };

@@ -11,6 +11,8 @@
 
 #include <math.h>
 
+#include "formats/arch/config_back.h"
+
 static const char *const classes[] = {"GptOssForCausalLM", NULL};
 static const char *const model_types[] = {"gpt_oss", NULL};
 
@@ -218,4 +220,6 @@ const struct qc_arch qc_arch_gpt_oss = {
 	.vocab_size = 201088,
 	.rope_theta = 150000,
 	.finish = gpt_oss_finish,
+	.yarn_untruncated = true,
+	.config = qc_gpt_oss_config,
 };

@@ -4,6 +4,7 @@
  * permuted between the two.
  */
 #include "formats/arch/arch.h"
+#include "formats/arch/config_back.h"
 
 static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", NULL};
 static const char *const model_types[] = {"llama", NULL};
@@ -148,4 +149,5 @@ const struct qc_arch qc_arch_llama = {
 	.rope_theta = 10000,
 	.finish = llama_finish,
 	.generate = qc_arch_rope_freqs,
+	.config = qc_llama_config,
 };

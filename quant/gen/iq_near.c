@@ -86,6 +86,8 @@ static void write_points(FILE *out, const struct qc_iq_grid *grid, unsigned firs
 					write_number(out, grid->points[i], &column);
 	}
 	first[n] = column;
+	for (int i = 0; i < QC_IQ_NEAR_PADDING; i++)
+		write_number(out, 0, &column);
 	fprintf(out, "\n};\n\n");
 }
 

@@ -186,12 +186,11 @@ LANES_INLINE bool affine_search(struct affine_groups g[2], int n, int nmax,
 	return !lanes_any(lanes_or(s[0].wild, s[1].wild));
 }
 
-/* The n = 8 or 16 scales (or mins) of a super-block in each lane, and the weights of their groups.
- */
+/* The n <= 32 scales (or mins) of a super-block in each lane, and the weights of their groups. */
 struct scales_groups {
 	int n;
-	lanes x[16], weight[16];
-	lanes code[16];
+	lanes x[32], weight[32];
+	lanes code[32];
 };
 
 /* The merit of the codes is xl^2 / l2. */

@@ -1,10 +1,7 @@
-/* mxfp4 and nvfp4 with AVX2: see fp4_kernels.h, *fp4_encode.h and search_e2m1.h. */
+/* mxfp4 and nvfp4 with AVX2: see fp4_kernels.h, *fp4_encode.h and fp4_search.h. */
 #include "quant/variants.h"
 
-#include "quant/x86/fp4_kernels.h"
-#include "quant/x86/mxfp4_encode.h"
-#include "quant/x86/nvfp4_encode.h"
-#include "quant/x86/search_e2m1.h"
+#include "quant/x86/fp4_search.h"
 
 void qc_nvfp4_encode_avx2(bool divides, const float *x, size_t n, float tensor_scale, bool bf16,
 			  bool in_blocks, uint8_t *scales, uint8_t *codes)
@@ -32,34 +29,6 @@ void qc_improve_blocks_avx2(const float *x, size_t n, const float *weight, bool 
 			    uint8_t *dst_scales, uint8_t *dst_codes)
 {
 	improve_blocks(x, n, weight, in_blocks, dst_scales, dst_codes);
-}
-
-static void mxfp4_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
-{
-	uint8_t *row = dst;
-
-	mxfp4_quantize(x, dst, rows, cols, weight);
-	if (!weight) { /* rows do not matter */
-		cols *= rows;
-		rows = 1;
-	}
-	for (; rows > 0; rows--, x += cols, row += cols / 32 * sizeof(struct qc_block_mxfp4))
-		improve_blocks(x, cols, weight, true, row, row);
-}
-
-static void nvfp4_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
-{
-	struct qc_e4m3_scales scales;
-	uint8_t *row = dst;
-
-	qc_e4m3_scales_init(&scales, 1);
-	nvfp4_quantize(x, dst, rows, cols, weight);
-	if (!weight) {
-		cols *= rows;
-		rows = 1;
-	}
-	for (; rows > 0; rows--, x += cols, row += cols / 64 * sizeof(struct qc_block_nvfp4))
-		improve_groups(x, cols, weight, &scales, true, row, row);
 }
 
 const struct qc_variant qc_variants_avx2_fp4[] = {

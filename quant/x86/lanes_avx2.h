@@ -52,6 +52,11 @@ LANES_INLINE lanes lanes_negate(lanes v)
 	return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f));
 }
 
+LANES_INLINE lanes lanes_copysign(lanes a, lanes b)
+{
+	return _mm256_or_ps(lanes_abs(a), _mm256_and_ps(b, _mm256_set1_ps(-0.0f)));
+}
+
 LANES_INLINE lanes lanes_sqrt(lanes v)
 {
 	return _mm256_sqrt_ps(v);
@@ -60,6 +65,11 @@ LANES_INLINE lanes lanes_sqrt(lanes v)
 LANES_INLINE lanes lanes_round(lanes v)
 {
 	return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+LANES_INLINE lanes lanes_half(lanes v)
+{
+	return _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
 LANES_INLINE lanes_mask lanes_lt(lanes a, lanes b)
@@ -122,6 +132,11 @@ LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
 	return _mm256_and_si256(v, lanes_int_set(bits));
 }
 
+LANES_INLINE lanes_int lanes_int_flip(lanes_int v, int bits)
+{
+	return _mm256_xor_si256(v, lanes_int_set(bits));
+}
+
 LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
 {
 	return _mm256_min_epi32(v, lanes_int_set(high));
@@ -164,6 +179,72 @@ LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
 	return _mm256_slli_epi32(v, bits);
 }
 
+LANES_INLINE lanes_int lanes_int_select(lanes_mask m, lanes_int a, lanes_int b)
+{
+	return _mm256_blendv_epi8(b, a, _mm256_castps_si256(m));
+}
+
+LANES_INLINE lanes_int lanes_int_count(int first)
+{
+	return _mm256_add_epi32(lanes_int_set(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+LANES_INLINE lanes_mask lanes_int_lt(lanes_int a, lanes_int b)
+{
+	return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a));
+}
+
+LANES_INLINE void lanes_int_store(int32_t *p, lanes_int v)
+{
+	_mm256_storeu_si256((__m256i *)(void *)p, v);
+}
+
+LANES_INLINE lanes_int lanes_int_load(const int32_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+LANES_INLINE lanes_int lanes_from_u16(const uint16_t *p)
+{
+	return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+LANES_INLINE lanes lanes_table4(const float p[4])
+{
+	return _mm256_broadcast_ps((const __m128 *)(const void *)p);
+}
+
+LANES_INLINE lanes lanes_look_up4(lanes table, lanes_int index)
+{
+	return _mm256_permutevar_ps(table, index);
+}
+
+LANES_INLINE lanes lanes_table8(const float p[8])
+{
+	return lanes_load(p);
+}
+
+LANES_INLINE lanes lanes_look_up8(lanes table, lanes_int index)
+{
+	return _mm256_permutevar8x32_ps(table, index);
+}
+
+LANES_INLINE float lanes_least(lanes v)
+{
+	__m128 m = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	m = _mm_min_ps(m, _mm_movehl_ps(m, m));
+	return _mm_cvtss_f32(_mm_min_ss(m, _mm_movehdup_ps(m)));
+}
+
+LANES_INLINE int lanes_int_least(lanes_int v)
+{
+	__m128i m = _mm_min_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+	m = _mm_min_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+	return _mm_cvtsi128_si32(_mm_min_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+
 LANES_INLINE lanes_int lanes_bits(lanes v)
 {
 	return _mm256_castps_si256(v);
@@ -172,6 +253,40 @@ LANES_INLINE lanes_int lanes_bits(lanes v)
 LANES_INLINE lanes lanes_of_bits(lanes_int v)
 {
 	return _mm256_castsi256_ps(v);
+}
+
+LANES_INLINE unsigned lanes_mask_bits(lanes_mask m)
+{
+	return (unsigned)_mm256_movemask_ps(m);
+}
+
+LANES_INLINE lanes_int lanes_truncate(lanes v)
+{
+	return _mm256_cvttps_epi32(v);
+}
+
+LANES_INLINE __m256i lanes_pack_signed(const lanes_int v[4])
+{
+	__m256i low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
+	__m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+
+	return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+}
+
+LANES_INLINE lanes lanes_from_signed(const int8_t *p)
+{
+	return _mm256_cvtepi32_ps(
+		_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+LANES_INLINE void lanes_store_halves(uint16_t *p, lanes v)
+{
+	_mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+LANES_INLINE lanes lanes_set_half(int16_t h)
+{
+	return _mm256_cvtph_ps(_mm_set1_epi16(h));
 }
 
 struct lanes_table {

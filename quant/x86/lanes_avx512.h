@@ -54,6 +54,12 @@ LANES_INLINE lanes lanes_negate(lanes v)
 	return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
 }
 
+/* The magnitude of a with the sign of b. */
+LANES_INLINE lanes lanes_copysign(lanes a, lanes b)
+{
+	return _mm512_or_ps(lanes_abs(a), _mm512_and_ps(b, _mm512_set1_ps(-0.0f)));
+}
+
 LANES_INLINE lanes lanes_sqrt(lanes v)
 {
 	return _mm512_sqrt_ps(v);
@@ -63,6 +69,12 @@ LANES_INLINE lanes lanes_sqrt(lanes v)
 LANES_INLINE lanes lanes_round(lanes v)
 {
 	return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/* Rounded to f16 and back. */
+LANES_INLINE lanes lanes_half(lanes v)
+{
+	return _mm512_cvtph_ps(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 /* Comparisons with NaN are false. */
@@ -127,6 +139,12 @@ LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
 	return _mm512_and_si512(v, lanes_int_set(bits));
 }
 
+/* v ^ bits */
+LANES_INLINE lanes_int lanes_int_flip(lanes_int v, int bits)
+{
+	return _mm512_xor_si512(v, lanes_int_set(bits));
+}
+
 LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
 {
 	return _mm512_min_epi32(v, lanes_int_set(high));
@@ -173,6 +191,74 @@ LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
 	return _mm512_slli_epi32(v, (unsigned)bits);
 }
 
+/* m ? a : b */
+LANES_INLINE lanes_int lanes_int_select(lanes_mask m, lanes_int a, lanes_int b)
+{
+	return _mm512_mask_blend_epi32(m, b, a);
+}
+
+/* Lane i holds first + i. */
+LANES_INLINE lanes_int lanes_int_count(int first)
+{
+	return _mm512_add_epi32(lanes_int_set(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8,
+									9, 10, 11, 12, 13, 14, 15));
+}
+
+/* a < b */
+LANES_INLINE lanes_mask lanes_int_lt(lanes_int a, lanes_int b)
+{
+	return _mm512_cmplt_epi32_mask(a, b);
+}
+
+LANES_INLINE void lanes_int_store(int32_t *p, lanes_int v)
+{
+	_mm512_storeu_si512(p, v);
+}
+
+LANES_INLINE lanes_int lanes_int_load(const int32_t *p)
+{
+	return _mm512_loadu_si512(p);
+}
+
+/* LANES 16-bit numbers. */
+LANES_INLINE lanes_int lanes_from_u16(const uint16_t *p)
+{
+	return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+/* Four floats to look up by the low two bits of an index. */
+LANES_INLINE lanes lanes_table4(const float p[4])
+{
+	return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+}
+
+LANES_INLINE lanes lanes_look_up4(lanes table, lanes_int index)
+{
+	return _mm512_permutevar_ps(table, index);
+}
+
+/* Eight floats to look up by the low three bits of an index. */
+LANES_INLINE lanes lanes_table8(const float p[8])
+{
+	return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+}
+
+LANES_INLINE lanes lanes_look_up8(lanes table, lanes_int index)
+{
+	return _mm512_permutexvar_ps(index, table);
+}
+
+/* The smallest number. */
+LANES_INLINE float lanes_least(lanes v)
+{
+	return _mm512_reduce_min_ps(v);
+}
+
+LANES_INLINE int lanes_int_least(lanes_int v)
+{
+	return _mm512_reduce_min_epi32(v);
+}
+
 /* The floats' bits, and back. */
 LANES_INLINE lanes_int lanes_bits(lanes v)
 {
@@ -182,6 +268,42 @@ LANES_INLINE lanes_int lanes_bits(lanes v)
 LANES_INLINE lanes lanes_of_bits(lanes_int v)
 {
 	return _mm512_castsi512_ps(v);
+}
+
+/* Bit i: lane i. */
+LANES_INLINE unsigned lanes_mask_bits(lanes_mask m)
+{
+	return m;
+}
+
+/* Toward zero; what no integer holds becomes 0x80000000. */
+LANES_INLINE lanes_int lanes_truncate(lanes v)
+{
+	return _mm512_cvttps_epi32(v);
+}
+
+/* 32 integers of -128..127 as bytes, in order. */
+LANES_INLINE __m256i lanes_pack_signed(const lanes_int v[2])
+{
+	return _mm256_set_m128i(_mm512_cvtepi32_epi8(v[1]), _mm512_cvtepi32_epi8(v[0]));
+}
+
+/* LANES signed bytes as floats. */
+LANES_INLINE lanes lanes_from_signed(const int8_t *p)
+{
+	return _mm512_cvtepi32_ps(
+		_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+LANES_INLINE void lanes_store_halves(uint16_t *p, lanes v)
+{
+	_mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* The f16 `h` in every lane. */
+LANES_INLINE lanes lanes_set_half(int16_t h)
+{
+	return _mm512_cvtph_ps(_mm256_set1_epi16(h));
 }
 
 /* Sixteen floats to look up by an index 0..15. */

@@ -43,7 +43,7 @@ static inline void q3_moving_start(const float *x, struct q3_moving *m)
 	lanes inverse;
 
 	lanes_columns(x, 16, g.x);
-	inverse = lanes_set(-4) / symmetric_extreme(&g, &m->magnitude);
+	inverse = lanes_set(-4) / symmetric_extreme(&g, 16, &m->magnitude);
 	m->xl = m->l2 = lanes_set(0);
 	for (int i = 0; i < 16; i++) {
 		lanes_int l = lanes_int_clamp(lanes_nearest(inverse * g.x[i]), -4, 3);
@@ -134,7 +134,7 @@ static inline void q3_fit_weighted(struct q3_batch *b, size_t k, float variance)
 			g.wx[i] = g.weight[i] * g.x[i];
 			total += g.weight[i];
 		}
-		s = symmetric_search(&g, 4);
+		s = symmetric_search(&g, 16, 4);
 		lanes_store(b->found[k].scale + at, s.scale);
 		lanes_store(b->found[k].inverse + at, s.inverse);
 		lanes_store(b->total[k] + at, total);
@@ -159,7 +159,7 @@ static inline bool q3_code_scales(struct q3_batch *b)
 	lanes_columns(total, 16, g.weight);
 	for (int i = 0; i < 16; i++)
 		g.wx[i] = g.weight[i] * g.x[i];
-	s = symmetric_search(&g, 32);
+	s = symmetric_search(&g, 16, 32);
 	lanes_store(b->d, s.scale);
 	for (int j = 0; j < 16; j++) {
 		lanes_int l = lanes_int_clamp(lanes_nearest(s.inverse * g.x[j]), -32, 31);

@@ -1,5 +1,11 @@
-/* bitsandbytes' searches with AVX2: see search_bnb_lanes.h. */
+/* bitsandbytes' encoder and searches with AVX2: see search_bnb_lanes.h. */
 #include "quant/x86/search_bnb_lanes.h"
+
+void qc_bnb4_encode_avx2(const struct qc_bnb4_kind *kind, const float *x, size_t n,
+			 size_t block_elems, uint8_t *packed, float *absmax)
+{
+	bnb4_encode(kind, x, n, block_elems, packed, absmax);
+}
 
 void qc_bnb4_search_avx2(const struct qc_bnb4_kind *kind, const float *x, size_t n,
 			 size_t block_elems, const float *weight, uint8_t *packed, float *absmax)

@@ -1,6 +1,6 @@
 /*
- * The searches of quant/search_bnb.c: scales with one block per lane, every sum in the definition's
- * order; codes made and compared in storage order.
+ * qc_bnb4_encode(), and the searches of quant/search_bnb.c: scales with one block per lane, every
+ * sum in the definition's order; codes made and compared in storage order.
  */
 #ifndef QC_QUANT_X86_SEARCH_BNB_LANES_H
 #define QC_QUANT_X86_SEARCH_BNB_LANES_H
@@ -192,6 +192,7 @@ LANES_INLINE __m128i rank_bytes(const lanes_int *rank)
 #endif
 }
 
+/* Beyond the table's ends lie ranks as at them: x needs no clamp. */
 static void pack_nearest(const struct bnb_tables *t, const struct bnb_block *b, float absmax,
 			 uint8_t *packed)
 {
@@ -216,6 +217,38 @@ static size_t vector_blocks(size_t n, size_t block_elems)
 	return block_elems <= BNB_MAX && block_elems % BNB_STEP == 0 ? n / block_elems : 0;
 }
 
+static float block_largest(const struct bnb_block *b)
+{
+	lanes max = lanes_set(0);
+	float lane[LANES], largest = 0;
+
+	for (size_t i = 0; i < b->n; i += LANES)
+		max = lanes_max(lanes_abs(lanes_load(b->x + i)), max);
+	lanes_store(lane, max);
+	for (int i = 0; i < LANES; i++)
+		largest = lane[i] > largest ? lane[i] : largest;
+	return largest;
+}
+
+static inline void bnb4_encode(const struct qc_bnb4_kind *kind, const float *x, size_t n,
+			       size_t block_elems, uint8_t *packed, float *absmax)
+{
+	size_t blocks = block_elems % BNB_STEP == 0 ? n / block_elems : 0;
+	size_t done = blocks * block_elems;
+	struct bnb_tables t;
+
+	tables_init(&t, kind);
+	for (size_t k = 0; k < blocks; k++) {
+		struct bnb_block b = {x + k * block_elems, NULL, block_elems};
+		float max = block_largest(&b);
+
+		absmax[k] = max;
+		pack_nearest(&t, &b, max > QC_BNB_SMALLEST ? max : QC_BNB_SMALLEST,
+			     packed + k * block_elems / 2);
+	}
+	qc_bnb4_encode(kind, x + done, n - done, block_elems, packed + done / 2, absmax + blocks);
+}
+
 static inline void bnb4_search(const struct qc_bnb4_kind *kind, const float *x, size_t n,
 			       size_t block_elems, const float *weight, uint8_t *packed,
 			       float *absmax)
@@ -227,7 +260,7 @@ static inline void bnb4_search(const struct qc_bnb4_kind *kind, const float *x, 
 
 	tables_init(&t, kind);
 	g.n = block_elems;
-	qc_bnb4_encode(kind, x, done, block_elems, packed, absmax);
+	bnb4_encode(kind, x, done, block_elems, packed, absmax);
 	for (size_t k = 0; k < blocks; k++) {
 		struct bnb_block b = {x + k * block_elems, weight ? weight + k * block_elems : NULL,
 				      block_elems};

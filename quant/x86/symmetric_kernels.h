@@ -37,7 +37,7 @@ static inline void symmetric_fit(const float *x, const float *importance,
 				g.weight[i] = g.x[i] * g.x[i];
 		for (int i = 0; i < 16; i++)
 			g.wx[i] = g.weight[i] * g.x[i];
-		s = symmetric_search(&g, 32);
+		s = symmetric_search(&g, 16, 32);
 		lanes_store(found->scale + k, s.scale);
 		lanes_store(found->inverse + k, s.inverse);
 	}

@@ -1,5 +1,5 @@
 /*
- * qc_search_symmetric() with one group of 16 in each lane: every sum, product, division and
+ * qc_search_symmetric() with one group of 16 or 32 in each lane: every sum, product, division and
  * comparison is the scalar one in the scalar order, so the results are the same bits.
  */
 #ifndef QC_QUANT_X86_SYMMETRIC_SEARCH_H
@@ -12,7 +12,7 @@
 
 /* x[i], weight[i], weight[i] * x[i]: element i of every lane's group. */
 struct symmetric_groups {
-	lanes x[16], weight[16], wx[16];
+	lanes x[32], weight[32], wx[32];
 };
 
 /* The codes are made by `inverse`; 0 where a group counts as zero. `merit` is what the search
@@ -54,12 +54,12 @@ LANES_INLINE void symmetric_accept(struct symmetric_best *s, const struct symmet
 }
 
 /* The first element of the largest magnitude in each lane, and the magnitude. */
-LANES_INLINE lanes symmetric_extreme(const struct symmetric_groups *g, lanes *magnitude)
+LANES_INLINE lanes symmetric_extreme(const struct symmetric_groups *g, int n, lanes *magnitude)
 {
 	lanes extreme = lanes_set(0);
 
 	*magnitude = lanes_set(0);
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < n; i++) {
 		lanes m = lanes_abs(g->x[i]);
 		lanes_mask larger = lanes_lt(*magnitude, m);
 
@@ -70,14 +70,15 @@ LANES_INLINE lanes symmetric_extreme(const struct symmetric_groups *g, lanes *ma
 }
 
 /* qc_search_symmetric() in every lane, of finite values. */
-LANES_INLINE struct symmetric_best symmetric_search(const struct symmetric_groups *g, int nmax)
+LANES_INLINE struct symmetric_best symmetric_search(const struct symmetric_groups *g, int n,
+						    int nmax)
 {
-	lanes zero = lanes_set(0), magnitude, extreme = symmetric_extreme(g, &magnitude);
+	lanes zero = lanes_set(0), magnitude, extreme = symmetric_extreme(g, n, &magnitude);
 	lanes_mask tiny = lanes_lt(magnitude, lanes_set(QC_GROUP_EPS));
 	struct symmetric_trial t = symmetric_try((float)-nmax, extreme);
 	struct symmetric_best s;
 
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < n; i++)
 		symmetric_add(&t, g, i, nmax);
 	s.inverse = t.inverse;
 	s.scale = lanes_select(lanes_eq(t.sum_l2, zero), zero, t.sum_xl / t.sum_l2);
@@ -91,7 +92,7 @@ LANES_INLINE struct symmetric_best symmetric_search(const struct symmetric_group
 		a = symmetric_try(-((float)nmax + 0.1f * step), extreme);
 		b = symmetric_try(-((float)nmax + 0.1f * (step + 1)), extreme);
 		c = symmetric_try(-((float)nmax + 0.1f * (step + 2)), extreme);
-		for (int i = 0; i < 16; i++) {
+		for (int i = 0; i < n; i++) {
 			symmetric_add(&a, g, i, nmax);
 			symmetric_add(&b, g, i, nmax);
 			symmetric_add(&c, g, i, nmax);

@@ -9,6 +9,12 @@ QCONV=$BUILD/qconv
 export QCONV ROOT DATA BUILD
 # the machine must not show: processors, free disk, terminal, SIMD level
 export QCONV_CPU=scalar TERM=dumb LC_ALL=C
+# the cases use these: without them the expected output would become that of a failure
+if [ "${UPDATE:-}" ]; then
+	for program in qconv tests/tiny_safetensors; do
+		[ -x "$BUILD/$program" ] || { echo "UPDATE: $BUILD/$program is missing: make BUILD=... test-programs first" >&2; exit 1; }
+	done
+fi
 passed=0
 failed=0
 work=$(mktemp -d)

@@ -1,0 +1,404 @@
+#include "calib/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calib/tune_parts.h"
+
+/* Matrices with one input, in a half of a block; the first one's input is taken. */
+struct stage {
+	enum qc_slot slots[4]; /* ended by QC_SLOTS */
+	enum qc_slot norm;     /* through which the output joins the stream; 0: it does not */
+};
+
+struct half_stages {
+	const struct qc_half_kind *kind;
+	struct stage stages[2];
+};
+
+static const struct half_stages attention_stages = {
+	&qc_half_attention,
+	{
+		{.slots = {QC_SLOT_Q, QC_SLOT_K, QC_SLOT_V, QC_SLOTS}},
+		{.slots = {QC_SLOT_O, QC_SLOTS}, .norm = QC_SLOT_POST_ATTN_NORM},
+	},
+};
+
+static const struct half_stages feed_forward_stages = {
+	&qc_half_feed_forward,
+	{
+		{.slots = {QC_SLOT_GATE, QC_SLOT_UP, QC_SLOTS}},
+		{.slots = {QC_SLOT_DOWN, QC_SLOTS}, .norm = QC_SLOT_POST_FFW_NORM},
+	},
+};
+
+static const struct half_stages end_stages = {
+	&qc_half_end,
+	{
+		{.slots = {QC_SLOT_PLE_GATE, QC_SLOTS}},
+		{.slots = {QC_SLOT_PLE_PROJ, QC_SLOTS}, .norm = QC_SLOT_PLE_NORM},
+	},
+};
+
+/* Stops the chunk where it is: what comes behind is not needed now. */
+static enum qc_status catch_input(void *user, const struct qc_weight *weight, uint64_t index,
+				  const float *x, size_t rows, struct qc_err *err)
+{
+	struct qc_catch *c = user;
+
+	(void)index;
+	if (weight != c->weight)
+		return QC_OK;
+	c->x = x;
+	c->rows = rows;
+	return qc_fail(err, QC_INTERRUPTED, "input caught");
+}
+
+static enum qc_status run_until_caught(const struct qc_half *half, size_t first, struct qc_catch *c,
+				       const struct qc_weight *weight, struct qc_err *err)
+{
+	enum qc_status s;
+
+	*c = (struct qc_catch){.weight = weight};
+	half->f->options.input = catch_input;
+	half->f->options.user = c;
+	s = qc_half_run(half, first, err);
+	half->f->options.input = NULL;
+	return c->x ? QC_OK : s ? s : qc_fail(err, QC_UNSUPPORTED, "a weight is not used");
+}
+
+/* Rows that begin with number `row` of all windows' rows; `missing` NULL: see struct joining. */
+static void add_rows(struct qc_tuning_state *t, size_t row, const float *x, float *y,
+		     const float *missing, size_t rows)
+{
+	const size_t n = t->learn.n, out = t->learn.out;
+	size_t learnt = row >= t->first_held ? 0 : t->first_held - row;
+
+	learnt = learnt < rows ? learnt : rows;
+	if (learnt)
+		qc_moments_add(&t->learn, x, y, learnt, t->b->threads);
+	if (learnt && missing)
+		qc_moments_add_missing(&t->learn, x, missing, learnt, t->b->threads);
+	x += learnt * n;
+	if (rows > learnt)
+		qc_moments_add(&t->held, x, y + learnt * n, rows - learnt, t->b->threads);
+	if (rows > learnt && missing)
+		qc_moments_add_missing(&t->held, x, missing + learnt * out, rows - learnt,
+				       t->b->threads);
+}
+
+/*
+ * Outputs that are added to the stream, there off by r: what they should be makes up for it. With
+ * a norm between, x += g * z / rms(z), a token's error counts by 1 / rms(z), and what is missing in
+ * z is r * rms(z) / g: inputs are divided by rms(z), and r by g. rms(z) is the original model's.
+ * What a channel with a small g would need changes rms(z) for all: r g / (g^2 + 0.5 mean g^2) is
+ * asked for.
+ */
+#define SMALL_GAIN 0.5f
+struct joining {
+	const struct qc_half *a;
+	const struct qc_matrix *matrix, *norm; /* of the original model */
+	float *x, *y, *missing;		       /* of one chunk */
+	float *inverse;			       /* of g, by channel */
+};
+
+static void invert_gains(struct joining *j, size_t width)
+{
+	const float *g = j->norm->w;
+	float mean = 0;
+
+	for (size_t i = 0; j->norm->weight && i < width; i++)
+		mean += g[i] * g[i] / (float)width;
+	for (size_t i = 0; i < width; i++) {
+		const float below = j->norm->weight ? g[i] * g[i] + SMALL_GAIN * mean : 1;
+
+		j->inverse[i] = !j->norm->weight ? 1 : below > 0 ? g[i] / below : 0;
+	}
+}
+
+static enum qc_status open_joining(struct joining *j, const struct qc_tuning_state *t,
+				   const struct stage *stage, struct qc_err *err)
+{
+	const size_t rows = t->b->chunk * t->b->length, width = t->b->graph.width;
+
+	j->matrix = &j->a->loaded.slots[stage->slots[0]];
+	j->norm = &j->a->loaded.slots[stage->norm];
+	j->x = qc_floats(rows, j->matrix->weight->in, 1);
+	j->y = qc_floats(rows, j->matrix->weight->in, 1);
+	j->missing = qc_floats(rows, width, 1);
+	j->inverse = qc_floats(width, 1, 1);
+	if (!j->x || !j->y || !j->missing || !j->inverse)
+		return qc_no_memory(err);
+	invert_gains(j, width);
+	return QC_OK;
+}
+
+static void close_joining(struct joining *j)
+{
+	free(j->x);
+	free(j->y);
+	free(j->missing);
+	free(j->inverse);
+}
+
+/* Divide the inputs of each row by rms(z), z being the original outputs, which stand in `missing`
+ * meanwhile. */
+static enum qc_status weigh_rows(struct joining *j, const struct qc_forward *f, size_t rows,
+				 struct qc_err *err)
+{
+	const size_t n = j->matrix->weight->in, width = f->graph.width;
+	enum qc_status s = qc_matrix_apply(f, j->matrix, j->y, rows, j->missing, err);
+
+	for (size_t r = 0; !s && r < rows; r++) {
+		const float *z = j->missing + r * width;
+		double sum = 0;
+		float inverse;
+
+		for (size_t i = 0; i < width; i++)
+			sum += (double)z[i] * (double)z[i];
+		inverse = 1 / sqrtf((float)(sum / (double)width) + f->graph.eps);
+		for (size_t i = 0; i < n; i++) {
+			j->x[r * n + i] *= inverse;
+			j->y[r * n + i] *= inverse;
+		}
+	}
+	return s;
+}
+
+/* The chunk's rows of moments, from row `row` on. */
+static enum qc_status add_joining(struct qc_tuning_state *t, struct joining *j, size_t row,
+				  const struct qc_catch *a, const struct qc_catch *b,
+				  struct qc_err *err)
+{
+	const size_t n = j->matrix->weight->in, width = t->b->graph.width, rows = b->rows;
+	float *x_a, *x_b;
+	enum qc_status s = QC_OK;
+
+	memcpy(j->x, b->x, rows * n * sizeof(float));
+	memcpy(j->y, a->x, rows * n * sizeof(float));
+	if (j->norm->weight)
+		s = weigh_rows(j, t->a, rows, err);
+	if (!s)
+		s = qc_rows_read(&t->a->x, row, rows, t->a->x_buffer, &x_a, err);
+	if (!s)
+		s = qc_rows_read(&t->b->x, row, rows, t->b->x_buffer, &x_b, err);
+	if (s)
+		return s;
+	for (size_t i = 0; i < rows * width; i++)
+		j->missing[i] = (x_a[i] - x_b[i]) * j->inverse[i % width];
+	add_rows(t, row, j->x, j->y, j->missing, rows);
+	return QC_OK;
+}
+
+enum qc_status qc_tune_begin(struct qc_tuning_state *t, size_t n, size_t out, struct qc_err *err)
+{
+	enum qc_status s = qc_moments_init(&t->learn, n, out, err);
+
+	return s ? s : qc_moments_init(&t->held, n, out, err);
+}
+
+void qc_tune_end(struct qc_tuning_state *t)
+{
+	qc_moments_clear(&t->learn);
+	qc_moments_clear(&t->held);
+}
+
+/* With few tokens the moments say little: the fewer, the more they are damped. */
+static float damp_of(const struct qc_tuning_state *t)
+{
+	const double need = 4 * (double)t->learn.n, have = (double)t->learn.tokens;
+
+	return t->options->damp * (float)(have < need ? need / have : 1);
+}
+
+enum qc_status qc_tune_solve(struct qc_tuning_state *t, const struct qc_weight *const *weights,
+			     size_t n, uint64_t index, struct qc_err *err)
+{
+	const bool enough = t->learn.tokens && t->held.tokens;
+	struct qc_curvature curvature = {0};
+	enum qc_status s = QC_OK;
+
+	if (!qc_moments_finite(&t->learn) || !qc_moments_finite(&t->held))
+		s = qc_fail(err, QC_BAD_INPUT, "NaN or infinite activations go into it");
+	if (!s && enough)
+		s = qc_moments_curvature(&t->learn, damp_of(t), &curvature, err);
+	if (s)
+		return qc_fail_in(err, "'%s': tensor '%.160s'", t->b->graph.model->path,
+				  weights[0]->tensor->name);
+	for (size_t i = 0; !s && i < n; i++) {
+		const struct qc_tune_job job = {weights[i], index, &t->learn,
+						enough ? &curvature : NULL, &t->held};
+
+		s = t->options->solve(t->options->user, &job, err);
+	}
+	qc_curvature_clear(&curvature);
+	return s;
+}
+
+size_t qc_tune_wanted(struct qc_tuning_state *t, const enum qc_slot *slots,
+		      const struct qc_weight *wanted[4])
+{
+	const struct qc_graph_block *block = &t->b->graph.blocks[t->block];
+	size_t n = 0;
+
+	for (; *slots != QC_SLOTS; slots++)
+		if (block->slots[*slots].tensor &&
+		    t->options->wants(t->options->user, &block->slots[*slots]))
+			wanted[n++] = &block->slots[*slots];
+	return n;
+}
+
+static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
+			     const struct qc_half *b, enum qc_slot slot, struct joining *joining,
+			     struct qc_err *err)
+{
+	const struct qc_weight *weight_a = &t->a->graph.blocks[t->block].slots[slot];
+	const struct qc_weight *weight_b = &t->b->graph.blocks[t->block].slots[slot];
+	struct qc_catch catch_a, catch_b;
+	enum qc_status s = QC_OK;
+
+	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk) {
+		const size_t row = w * t->b->length;
+
+		s = run_until_caught(a, w, &catch_a, weight_a, err);
+		if (!s)
+			s = run_until_caught(b, w, &catch_b, weight_b, err);
+		if (s)
+			break;
+		if (joining)
+			s = add_joining(t, joining, row, &catch_a, &catch_b, err);
+		else /* the input lies in the original's work space, and is not needed again */
+			add_rows(t, row, catch_b.x, (float *)(uintptr_t)catch_a.x, NULL,
+				 catch_b.rows);
+	}
+	return s;
+}
+
+static enum qc_status run_stage(struct qc_tuning_state *t, const struct qc_half *a,
+				const struct qc_half_kind *kind, const struct stage *stage,
+				struct qc_err *err)
+{
+	const struct qc_graph *g = &t->b->graph;
+	const struct qc_weight *weight = &g->blocks[t->block].slots[stage->slots[0]];
+	const struct qc_weight *wanted[4];
+	const size_t n_wanted = qc_tune_wanted(t, stage->slots, wanted);
+	/* with experts beside it the sum of both is what joins the stream */
+	const bool joins = stage->norm && !(g->n_experts && stage->slots[0] == QC_SLOT_DOWN);
+	struct joining joining = {.a = a};
+	struct qc_half b = {0};
+	enum qc_status s;
+
+	if (!n_wanted)
+		return QC_OK;
+	s = qc_tune_begin(t, weight->in, joins ? g->width : 0, err);
+	if (!s && joins)
+		s = open_joining(&joining, t, stage, err);
+	if (!s)
+		s = qc_half_open(t->b, t->block, kind, &b, err);
+	if (!s)
+		s = gather(t, a, &b, stage->slots[0], joins ? &joining : NULL, err);
+	qc_half_close(&b);
+	close_joining(&joining);
+	if (!s)
+		s = qc_tune_solve(t, wanted, n_wanted, 0, err);
+	qc_tune_end(t);
+	return s;
+}
+
+static enum qc_status run_half(const struct qc_half *half, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t w = 0; !s && w < half->f->n_windows; w += half->f->chunk)
+		s = qc_half_run(half, w, err);
+	return s;
+}
+
+static enum qc_status tune_half(struct qc_tuning_state *t, const struct half_stages *stages,
+				struct qc_err *err)
+{
+	struct qc_half a = {0}, b = {0};
+	enum qc_status s = qc_half_open(t->a, t->block, stages->kind, &a, err);
+
+	for (int i = 0; !s && i < 2; i++)
+		s = run_stage(t, &a, stages->kind, &stages->stages[i], err);
+	if (!s)
+		s = run_half(&a, err);
+	qc_half_close(&a);
+	if (!s)
+		s = qc_half_open(t->b, t->block, stages->kind, &b, err);
+	if (!s)
+		s = run_half(&b, err);
+	qc_half_close(&b);
+	return s;
+}
+
+static enum qc_status tune_block(struct qc_tuning_state *t, struct qc_err *err)
+{
+	enum qc_status s = tune_half(t, &attention_stages, err);
+
+	if (!s && t->b->graph.n_experts)
+		s = qc_tune_experts(t, err);
+	if (!s)
+		s = tune_half(t, &feed_forward_stages, err);
+	return s ? s : tune_half(t, &end_stages, err);
+}
+
+/* The output head, where it is no embedding as well. */
+static enum qc_status tune_head(struct qc_tuning_state *t, struct qc_err *err)
+{
+	const struct qc_graph *g = &t->b->graph;
+	const struct qc_weight *head = &g->head;
+	const size_t step = t->b->chunk * t->b->length;
+	float *y, *x_a, *x_b;
+	enum qc_status s;
+
+	if (head->tensor == g->embedding.tensor || !t->options->wants(t->options->user, head))
+		return QC_OK;
+	y = qc_floats(step, g->width, 1);
+	s = y ? qc_tune_begin(t, g->width, 0, err) : qc_no_memory(err);
+	for (size_t row = 0; !s && row < t->b->rows; row += step) {
+		const size_t rows = t->b->rows - row < step ? t->b->rows - row : step;
+
+		s = qc_rows_read(&t->a->x, row, rows, t->a->x_buffer, &x_a, err);
+		if (!s)
+			s = qc_rows_read(&t->b->x, row, rows, t->b->x_buffer, &x_b, err);
+		if (s)
+			break;
+		memcpy(y, x_a, rows * g->width * sizeof(*y)); /* overwritten below */
+		add_rows(t, row, x_b, y, NULL, rows);
+	}
+	if (!s)
+		s = qc_tune_solve(t, &head, 1, 0, err);
+	qc_tune_end(t);
+	free(y);
+	return s;
+}
+
+enum qc_status qc_tune(struct qc_forward *original, struct qc_forward *quantized,
+		       const uint32_t *ids, size_t n_windows, size_t length, size_t n_held,
+		       const struct qc_tune_options *options, struct qc_err *err)
+{
+	struct qc_tuning_state t = {.a = original, .b = quantized, .options = options};
+	const uint32_t n_blocks = original->graph.n_blocks;
+	enum qc_status s = qc_forward_start(original, ids, n_windows, length, err);
+
+	t.first_held = (n_windows - n_held) * length;
+	if (!s)
+		s = qc_forward_start(quantized, ids, n_windows, length, err);
+	for (; !s && t.block < n_blocks; t.block++) {
+		if (options->progress)
+			options->progress(options->user, t.block, n_blocks);
+		s = tune_block(&t, err);
+		if (!s)
+			s = qc_forward_block_done(original, t.block, err);
+		if (!s)
+			s = qc_forward_block_done(quantized, t.block, err);
+	}
+	if (!s)
+		s = qc_forward_finish(original, err);
+	if (!s)
+		s = qc_forward_finish(quantized, err);
+	return s ? s : tune_head(&t, err);
+}

@@ -1,0 +1,42 @@
+/* What calib/tune.c and calib/tune_experts.c share. */
+#ifndef QC_CALIB_TUNE_PARTS_H
+#define QC_CALIB_TUNE_PARTS_H
+
+#include "calib/forward_parts.h"
+#include "calib/tune.h"
+
+/* The input of one matrix, caught on its way. */
+struct qc_catch {
+	const struct qc_weight *weight;
+	const float *x;
+	size_t rows;
+};
+
+struct qc_tuning_state {
+	struct qc_forward *a, *b; /* original, quantized */
+	const struct qc_tune_options *options;
+	struct qc_moments learn, held;
+	size_t first_held; /* row */
+	uint32_t block;
+};
+
+/* tune.c: room for the moments of an input of n channels, `out` of qc_moments_init(); gone with
+ * qc_tune_end(). */
+QC_MUST_CHECK
+enum qc_status qc_tune_begin(struct qc_tuning_state *t, size_t n, size_t out, struct qc_err *err);
+void qc_tune_end(struct qc_tuning_state *t);
+
+/* tune.c: those of `slots` (ended by QC_SLOTS) that the block has and that are wanted. */
+size_t qc_tune_wanted(struct qc_tuning_state *t, const enum qc_slot *slots,
+		      const struct qc_weight *wanted[4]);
+
+/* tune.c: solve matrix `index` of these weights, whose input the moments are of. */
+QC_MUST_CHECK
+enum qc_status qc_tune_solve(struct qc_tuning_state *t, const struct qc_weight *const *weights,
+			     size_t n, uint64_t index, struct qc_err *err);
+
+/* tune_experts.c: the experts of the block, and what both models' make of their inputs. */
+QC_MUST_CHECK
+enum qc_status qc_tune_experts(struct qc_tuning_state *t, struct qc_err *err);
+
+#endif

@@ -1,0 +1,104 @@
+#include "convert/meta_edit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "formats/arch/arch.h"
+#include "formats/gguf.h"
+#include "formats/meta_text.h"
+#include "formats/model.h"
+
+static const char *const fixed_keys[] = {
+	QC_GGUF_ALIGNMENT_KEY, "split.no", "split.count", "split.tensors.count", NULL,
+};
+
+static enum qc_status check_key(const char *key, size_t len, struct qc_err *err)
+{
+	for (const char *const *fixed = fixed_keys; *fixed; fixed++)
+		if (strlen(*fixed) == len && !memcmp(*fixed, key, len))
+			return qc_fail(
+				err, QC_REFUSED,
+				"key '%s' says how the file is laid out: it cannot be edited",
+				*fixed);
+	return QC_OK;
+}
+
+static enum qc_status set_template(struct qc_meta *meta, const char *path, struct qc_err *err)
+{
+	char *text = NULL;
+	size_t size = 0;
+	enum qc_status s = qc_file_load(path, QC_GGUF_MAX_STRING, &text, &size, err);
+
+	if (!s && !qc_utf8_valid(text, size))
+		s = qc_fail(err, QC_BAD_INPUT, "template '%s' is not UTF-8", path);
+	if (!s)
+		s = qc_meta_set_string(meta, "tokenizer.chat_template", text, size, err);
+	free(text);
+	return s;
+}
+
+/* The model with `meta` in the place of its metadata; with NULL as it is. A later file of a set has
+ * no metadata of a model. */
+static enum qc_status reads_as_model(const char *path, const struct qc_meta *meta,
+				     struct qc_err *err)
+{
+	struct qc_model model = {0};
+	enum qc_status s = qc_gguf_open_stored(&model, path, err);
+
+	for (size_t i = 0; !s && meta && i < meta->n; i++) {
+		const struct qc_kv *kv = &meta->kvs[i];
+
+		s = qc_meta_set(&model.meta, kv->key, kv->type, kv->elem, kv->n, kv->data,
+				kv->bytes, err);
+	}
+	for (size_t i = model.meta.n; !s && meta && i-- > 0;)
+		if (!qc_meta_find(meta, model.meta.kvs[i].key))
+			qc_meta_remove(&model.meta, model.meta.kvs[i].key);
+	if (!s)
+		s = qc_gguf_check_meta(&model.meta, err);
+	if (!s)
+		s = qc_arch_from_meta(&model, err);
+	qc_model_close(&model);
+	return s;
+}
+
+static bool is_later_file(const struct qc_meta *meta)
+{
+	uint32_t no;
+
+	return qc_meta_u32(meta, "split.no", &no) && no;
+}
+
+enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc_meta_edits *edits,
+				  struct qc_err *err)
+{
+	struct qc_meta *meta = &header->meta;
+	struct qc_err before = {0};
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < edits->n_removals; i++) {
+		const char *key = edits->removals[i];
+
+		s = check_key(key, strlen(key), err);
+		if (!s && !qc_meta_find(meta, key))
+			s = qc_fail(err, QC_USAGE, "'%s' has no key '%.64s'", header->file.path,
+				    key);
+		if (!s)
+			qc_meta_remove(meta, key);
+	}
+	for (size_t i = 0; !s && i < edits->n_sets; i++) {
+		s = check_key(edits->sets[i], strcspn(edits->sets[i], "="), err);
+		if (!s)
+			s = qc_meta_set_text(meta, edits->sets[i], err);
+	}
+	if (!s && edits->template_file)
+		s = set_template(meta, edits->template_file, err);
+	if (s || is_later_file(meta) || reads_as_model(header->file.path, NULL, &before))
+		return s; /* a file that could not be read as a model cannot be broken further */
+	s = reads_as_model(header->file.path, meta, err);
+	if (s == QC_BAD_INPUT || s == QC_UNSUPPORTED)
+		return err->status = QC_REFUSED,
+		       qc_fail_in(err, "'%s': not with this metadata", header->file.path);
+	return s;
+}

@@ -1,0 +1,20 @@
+/* The grids of each type, for the list in grids.c. */
+#ifndef QC_QUANT_GRID_TYPES_H
+#define QC_QUANT_GRID_TYPES_H
+
+#include "quant/grid.h"
+
+extern const struct qc_grid qc_grid_q4_0, qc_grid_q4_1, qc_grid_q5_0, qc_grid_q5_1, qc_grid_q8_0;
+extern const struct qc_grid qc_grid_iq4_nl, qc_grid_mxfp4, qc_grid_nvfp4; /* grids32.c */
+extern const struct qc_grid qc_grid_q2_K, qc_grid_q3_K, qc_grid_q4_K, qc_grid_q5_K, qc_grid_q6_K;
+extern const struct qc_grid qc_grid_iq4_xs; /* grids256.c */
+
+/* 0, 1 .. 31: levels of unsigned codes. */
+extern const float qc_counting[64];
+/* Those of iq4_nl and iq4_xs (quant/iq4.h). */
+extern const float qc_iq4_grid_levels[16];
+/* E2M1's 15 values and, for each, its code. */
+extern const float qc_e2m1_levels[15];
+extern const uint8_t qc_e2m1_level_codes[15];
+
+#endif

@@ -1,0 +1,1 @@
+"$QCONV" "$ROOT/samples/tiny-gemma3" out.gguf --q iq2_xs
