@@ -255,8 +255,10 @@ static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
 {
 	const struct qc_weight *weight_a = &t->a->graph.blocks[t->block].slots[slot];
 	const struct qc_weight *weight_b = &t->b->graph.blocks[t->block].slots[slot];
+	/* a copy of the original's input, which may be the residual stream itself */
+	float *y = qc_floats(t->b->chunk * t->b->length, weight_a->in, 1);
 	struct qc_catch catch_a, catch_b;
-	enum qc_status s = QC_OK;
+	enum qc_status s = y ? QC_OK : qc_no_memory(err);
 
 	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk) {
 		const size_t row = w * t->b->length;
@@ -266,12 +268,14 @@ static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
 			s = run_until_caught(b, w, &catch_b, weight_b, err);
 		if (s)
 			break;
-		if (joining)
+		if (joining) {
 			s = add_joining(t, joining, row, &catch_a, &catch_b, err);
-		else /* the input lies in the original's work space, and is not needed again */
-			add_rows(t, row, catch_b.x, (float *)(uintptr_t)catch_a.x, NULL,
-				 catch_b.rows);
+			continue;
+		}
+		memcpy(y, catch_a.x, catch_b.rows * weight_a->in * sizeof(*y));
+		add_rows(t, row, catch_b.x, y, NULL, catch_b.rows);
 	}
+	free(y);
 	return s;
 }
 

@@ -284,6 +284,7 @@ static void refuses(struct qc_model *model, const char *what)
 static void what_no_checkpoint_has_is_refused(void)
 {
 	static const float odd[] = {1, 1, 3, 5};
+	static const uint64_t four[] = {4};
 	struct qc_model model;
 	struct qc_tensor *tensor;
 
@@ -308,7 +309,7 @@ static void what_no_checkpoint_has_is_refused(void)
 			model.tensors[i].source = qc_source_values(&model.arena, odd, 4, 1);
 	for (size_t i = 0; i < model.n_tensors; i++)
 		if (!strcmp(model.tensors[i].name, "rope_freqs.weight"))
-			model.tensors[i].dims = (const uint64_t[]){4};
+			model.tensors[i].dims = four;
 	refuses(&model, "rope_freqs.weight");
 
 	make_gguf(&model, 0, place_values);

@@ -1,4 +1,4 @@
-/* Calibrated conversion from end to end: the sample model and its text. */
+/* Calibrated conversion from end to end: tiny models and the sample text. */
 #include "calib/eval.h"
 #include "calib/text_file.h"
 #include "calib/tokenize.h"
@@ -7,9 +7,10 @@
 
 #include <unistd.h>
 
-#define MODEL "samples/tiny-gemma3"
-#define LEARN "samples/generated-train.txt"
-#define HELD  "samples/generated-heldout.txt"
+#define MODEL  "samples/tiny-gemma3"
+#define GEMMA4 "tests/data/models/tiny-gemma4" /* every kind of stage, but for experts */
+#define LEARN  "samples/generated-train.txt"
+#define HELD   "samples/generated-heldout.txt"
 
 static const char *const embedding_rule[] = {"token_embd=bf16"};
 
@@ -52,7 +53,7 @@ static void close_subject(struct subject *s)
 }
 
 /* Mean divergence from the model as it is, on the held-out text. */
-static double divergence(const char *path)
+static double divergence(const char *model, const char *path)
 {
 	const struct qc_eval_options options = {0};
 	struct subject a, b;
@@ -65,7 +66,7 @@ static double divergence(const char *path)
 	size_t size;
 	char *text = test_load(HELD, &size);
 
-	open_subject(&a, MODEL);
+	open_subject(&a, model);
 	open_subject(&b, path);
 	NEED(!qc_tokenizer_open(&tok, &a.model, &err), "%s", err.text);
 	NEED(qc_tokenizer_bos(tok, &bos.id), "no BOS");
@@ -81,23 +82,25 @@ static double divergence(const char *path)
 	return c.kld.value;
 }
 
-static void convert(const char *out, struct qconv_options options, struct qconv_summary *summary)
+static void convert(const char *model, const char *out, struct qconv_options options,
+		    struct qconv_summary *summary)
 {
 	struct qconv_error error;
 
-	NEED(!qconv_convert(MODEL, out, &options, summary, &error), "%s", error.text);
+	NEED(!qconv_convert(model, out, &options, summary, &error), "%s", error.text);
 }
 
-static void a_calibrated_file_is_much_nearer(const char *quant, const char *out)
+static void a_calibrated_file_is_much_nearer(const char *model, const char *quant, const char *out)
 {
 	double search, gptq;
 
-	convert(out, options_of(quant, "search", NULL), NULL);
-	search = divergence(out);
-	convert(out, options_of(quant, NULL, LEARN), NULL);
-	gptq = divergence(out);
-	printf("%-6s search %.6f, gptq %.6f: %.2f\n", quant, search, gptq, gptq / search);
-	CHECK(gptq < 0.7 * search, "%s: divergence %g, %g by search", quant, gptq, search);
+	convert(model, out, options_of(quant, "search", NULL), NULL);
+	search = divergence(model, out);
+	convert(model, out, options_of(quant, NULL, LEARN), NULL);
+	gptq = divergence(model, out);
+	printf("%s, %s: search %.6f, gptq %.6f: %.2f\n", model, quant, search, gptq, gptq / search);
+	CHECK(gptq < 0.7 * search, "%s, %s: divergence %g, %g by search", model, quant, gptq,
+	      search);
 }
 
 static void threads_make_no_difference(const char *out)
@@ -108,9 +111,9 @@ static void threads_make_no_difference(const char *out)
 	options.calib_windows = 8;
 	options.calib_ctx = 64;
 	options.threads = 1;
-	convert(out, options, &one);
+	convert(MODEL, out, options, &one);
 	options.threads = 3;
-	convert(out, options, &three);
+	convert(MODEL, out, options, &three);
 	CHECK(!strcmp(one.xxh3_128, three.xxh3_128), "%s with 1 thread, %s with 3", one.xxh3_128,
 	      three.xxh3_128);
 }
@@ -121,8 +124,9 @@ int main(void)
 
 	NEED(mkdtemp(dir), "no temporary folder");
 	snprintf(path, sizeof(path), "%s/out.gguf", dir);
-	a_calibrated_file_is_much_nearer("q4_0", path);
-	a_calibrated_file_is_much_nearer("nvfp4", path);
+	a_calibrated_file_is_much_nearer(MODEL, "q4_0", path);
+	a_calibrated_file_is_much_nearer(MODEL, "nvfp4", path);
+	a_calibrated_file_is_much_nearer(GEMMA4, "q4_0", path);
 	threads_make_no_difference(path);
 	unlink(path);
 	rmdir(dir);
