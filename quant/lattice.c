@@ -217,7 +217,7 @@ struct qc_lattice_count qc_lattice_move(const struct qc_qtype *to, const struct 
 	for (; n_blocks > 0; n_blocks--, block++, x += ELEMS) {
 		int codes[ELEMS];
 		bool equal, on_one;
-		float d;
+		float d = 0;
 
 		if (!may_be_on_lattice(x, step))
 			continue;
