@@ -12,8 +12,10 @@
 
 #include "calib/eval.h"
 #include "calib/forward.h"
+#include "calib/stats.h"
 #include "calib/text_file.h"
 #include "calib/tokenize.h"
+#include "calib/tune.h"
 #include "convert/adapters.h"
 #include "convert/budget.h"
 
@@ -44,8 +46,7 @@ struct probe {
 	struct qc_forward *reference_forward;
 	struct qc_windows windows;
 	struct rounded *rounded; /* of every matrix */
-	float *logits, *reference_logits;
-	size_t rows; /* of logits made at a time */
+	struct qc_stats stats;	 /* of the reference's inputs, where there is no imatrix */
 };
 
 static enum qc_status rounded_read(const struct qc_source *source, uint64_t row, uint64_t n,
@@ -170,28 +171,6 @@ static enum qc_status read_text(struct probe *p, struct qc_err *err)
 	return s;
 }
 
-/* The mean squares of every matrix' input, where there is no imatrix. */
-static enum qc_status add_input(void *user, const struct qc_weight *weight, uint64_t index,
-				const float *x, size_t rows, struct qc_err *err)
-{
-	struct qc_imatrix *im = user;
-	struct qc_imatrix_entry *entry = qc_imatrix_find(im, weight->tensor->name);
-	enum qc_status s = QC_OK;
-	float *sums;
-
-	if (!entry)
-		s = qc_imatrix_add(im, weight->tensor->name, weight->in, weight->count, false,
-				   &entry, err);
-	if (s)
-		return s;
-	sums = entry->sums + index * weight->in;
-	for (size_t r = 0; r < rows; r++)
-		for (size_t c = 0; c < weight->in; c++)
-			sums[c] += x[r * weight->in + c] * x[r * weight->in + c];
-	entry->counts[index] += (float)rows;
-	return QC_OK;
-}
-
 /* The model as it is: its states stay in p->reference_forward. */
 static enum qc_status run_reference(struct probe *p, struct qc_err *err)
 {
@@ -199,78 +178,15 @@ static enum qc_status run_reference(struct probe *p, struct qc_err *err)
 	const bool collect = !p->budget->plan->imatrix.n_entries;
 	const struct qc_forward_options forward = {.threads = options->threads,
 						   .stop = options->stop,
-						   .input = collect ? add_input : NULL,
-						   .user = &p->budget->plan->imatrix};
+						   .input = collect ? qc_stats_input : NULL,
+						   .user = &p->stats};
 	const struct qc_windows *w = &p->windows;
-	size_t vocab;
 	enum qc_status s = qc_forward_open(&p->reference_forward, &p->reference, &forward, err);
 
 	if (!s)
 		s = qc_forward_windows(p->reference_forward, w->ids, w->n, w->length, err);
-	if (s)
-		return s;
-	vocab = qc_forward_graph(p->reference_forward)->vocab;
-	p->rows = qc_forward_logit_rows(p->reference_forward, w->n * w->length);
-	p->logits = malloc(p->rows * vocab * sizeof(float));
-	p->reference_logits = malloc(p->rows * vocab * sizeof(float));
-	return p->logits && p->reference_logits ? QC_OK : qc_no_memory(err);
-}
-
-static double log_sum(const float *logits, size_t n)
-{
-	float max = logits[0];
-	double sum = 0;
-
-	for (size_t i = 1; i < n; i++)
-		max = logits[i] > max ? logits[i] : max;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((double)logits[i] - max);
-	return max + log(sum);
-}
-
-/* sum of p ln(p / q), p the reference's. */
-static double divergence(const float *logits, const float *reference, size_t n)
-{
-	const double all = log_sum(logits, n), reference_all = log_sum(reference, n);
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const double lp = reference[i] - reference_all;
-
-		sum += exp(lp) * (lp - (logits[i] - all));
-	}
-	return sum;
-}
-
-/* Mean divergence of `forward`'s last call from the reference's. */
-static enum qc_status compare(struct probe *p, struct qc_forward *forward, double *kld,
-			      struct qc_err *err)
-{
-	const size_t total = p->windows.n * p->windows.length;
-	const size_t vocab = qc_forward_graph(forward)->vocab;
-	const int threads = qc_forward_threads(forward);
-	double *each = calloc(total, sizeof(*each));
-	enum qc_status s = each ? QC_OK : qc_no_memory(err);
-
-	for (size_t row = 0; !s && row < total; row += p->rows) {
-		const size_t n = total - row < p->rows ? total - row : p->rows;
-
-		s = qc_forward_logits(p->reference_forward, row, n, p->reference_logits, err);
-		if (!s)
-			s = qc_forward_logits(forward, row, n, p->logits, err);
-		if (s)
-			break;
-#pragma omp parallel for num_threads(threads)
-		for (size_t i = 0; i < n; i++)
-			each[row + i] = divergence(p->logits + i * vocab,
-						   p->reference_logits + i * vocab, vocab);
-	}
-	*kld = 0;
-	for (size_t i = 0; !s && i < total; i++)
-		*kld += each[i] / (double)total;
-	if (!s && !isfinite(*kld))
-		s = qc_fail(err, QC_BAD_INPUT, "'%s': NaN or infinite logits", p->model.path);
-	free(each);
+	if (!s && collect)
+		s = qc_stats_imatrix(&p->stats, &p->budget->plan->imatrix, err);
 	return s;
 }
 
@@ -292,7 +208,10 @@ static enum qc_status probe_group(struct probe *p, const struct group *group, st
 	if (!s)
 		s = qc_forward_windows(forward, w->ids, w->n, w->length, err);
 	if (!s)
-		s = compare(p, forward, &kld, err);
+		s = qc_tune_divergence(p->reference_forward, 0, forward, 0, w->n * w->length, &kld,
+				       err);
+	if (!s && !isfinite(kld))
+		s = qc_fail(err, QC_BAD_INPUT, "'%s': NaN or infinite logits", p->model.path);
 	qc_forward_close(forward);
 	for (size_t i = 0; i < group->n; i++) {
 		const struct qc_budget_matrix *m = &budget->matrices[group->members[i]];
@@ -368,7 +287,7 @@ static enum qc_status probe_all(struct probe *p, struct qc_err *err)
 
 enum qc_status qc_budget_probe(struct qc_budget *budget, struct qc_err *err)
 {
-	struct probe p = {.budget = budget};
+	struct probe p = {.budget = budget, .stats = {.threads = budget->options->threads}};
 	enum qc_status s = open_model(&p, &p.reference, err);
 
 	if (!s)
@@ -387,8 +306,7 @@ enum qc_status qc_budget_probe(struct qc_budget *budget, struct qc_err *err)
 		s = probe_all(&p, err);
 	qc_forward_close(p.reference_forward);
 	qc_windows_clear(&p.windows);
-	free(p.logits);
-	free(p.reference_logits);
+	qc_stats_clear(&p.stats);
 	qc_model_close(&p.model);
 	qc_model_close(&p.reference);
 	free(p.rounded);
