@@ -8,30 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "formats/rowops.h"
 #include "formats/source.h"
 #include "quant/types.h"
-
-static size_t row_bytes(const struct qc_source *source, bool raw)
-{
-	return raw ? source->cols / source->type->block_elems * source->type->block_bytes
-		   : source->cols * sizeof(float);
-}
-
-static size_t row_bytes_max(const struct qc_source *source)
-{
-	const size_t f32 = row_bytes(source, false), raw = row_bytes(source, true);
-
-	return f32 > raw ? f32 : raw;
-}
-
-static enum qc_status read_rows(const struct qc_source *source, bool raw, uint64_t row, uint64_t n,
-				void *dst, struct qc_scratch *scratch, struct qc_err *err)
-{
-	if (!n)
-		return QC_OK;
-	return raw ? qc_source_read_raw(source, row, n, dst, scratch, err)
-		   : qc_source_read_f32(source, row, n, dst, scratch, err);
-}
 
 /* Two sources of one shape, in turn. */
 struct zip_source {

@@ -11,32 +11,13 @@
 #include <string.h>
 
 #include "formats/parts.h"
+#include "formats/rowops.h"
 #include "formats/source.h"
 #include "quant/types.h"
 
 /* Inner rows that are turned at a time: their pieces and the output lines that they go to stay in
  * the first level cache. */
 #define TURN_ROWS 16
-
-static size_t row_bytes(const struct qc_source *source, bool raw)
-{
-	return raw ? source->cols / source->type->block_elems * source->type->block_bytes
-		   : source->cols * sizeof(float);
-}
-
-static size_t row_bytes_max(const struct qc_source *source)
-{
-	const size_t f32 = row_bytes(source, false), raw = row_bytes(source, true);
-
-	return f32 > raw ? f32 : raw;
-}
-
-static enum qc_status read_rows(const struct qc_source *source, bool raw, uint64_t row, uint64_t n,
-				void *dst, struct qc_scratch *scratch, struct qc_err *err)
-{
-	return raw ? qc_source_read_raw(source, row, n, dst, scratch, err)
-		   : qc_source_read_f32(source, row, n, dst, scratch, err);
-}
 
 /* Rows (or columns) first, first + step, ... of another source. */
 struct every_source {
