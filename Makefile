@@ -37,7 +37,7 @@ TESTS       := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*_t
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 HEADERS     := $(sort $(wildcard base/*.h quant/*.h quant/*/*.h formats/*.h formats/arch/*.h calib/*.h convert/*.h tests/*.h))
 
-.PHONY: all demo check accuracy bench interop fuzz asan headers layers format install uninstall clean help deps test-programs \
+.PHONY: all demo check accuracy bench memory interop fuzz asan headers layers format install uninstall clean help deps test-programs own-programs \
 	hashes FORCE
 .DELETE_ON_ERROR:
 
@@ -49,6 +49,7 @@ help:
 	@echo 'make            build/qconv, build/libqconv.a, build/qconv.h'
 	@echo 'make interop    the real client: libllama loads, tokenizes, computes and quantizes against us (needs npm)'
 	@echo 'make bench      CPU time and memory beside libllama'"'"'s quantizer (needs npm)'
+	@echo 'make memory     peak memory against what --dry-run says (FULL=1: calibration of a billion parameters)'
 	@echo 'make accuracy   KL divergence by type: reference, search, calibrated (MODELS=DIR: more models and texts)'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (20) each (needs clang)'
 	@echo 'make asan       all test programs under AddressSanitizer and UBSan'
@@ -106,7 +107,10 @@ $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_types $
 $(BUILD)/logits: samples/logits.c $(BUILD)/libqconv.a $(BUILD)/qconv.h
 	$(CC) -std=c11 $(CFLAGS) -I$(BUILD) $(LDFLAGS) -o $@ $< $(BUILD)/libqconv.a -fopenmp $(QC_LIBS)
 
-test-programs: all $(BUILD)/logits $(TESTS) $(TOOLS) $(FUZZERS:%=$(BUILD)/tests/replay_%)
+test-programs: own-programs $(TOOLS)
+
+# Those that need no real client, which a sanitizer's build cannot load.
+own-programs: all $(BUILD)/logits $(TESTS) $(BUILD)/tests/tiny_safetensors $(FUZZERS:%=$(BUILD)/tests/replay_%)
 
 # The same fuzz target with a plain main() that replays its corpus: needs no fuzzer.
 $(BUILD)/tests/replay_%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/libqconv.a
@@ -133,12 +137,17 @@ bench: deps
 	@$(MAKE) -j$(JOBS) test-programs
 	@BUILD=$(BUILD) sh tests/bench.sh
 
+memory: deps
+	@$(MAKE) -j$(JOBS) all $(BUILD)/tests/make_model $(BUILD)/tests/peak_memory
+	@BUILD=$(BUILD) sh tests/memory.sh
+	@BUILD=$(BUILD) FULL='$(FULL)' sh tests/memory_engine.sh
+
 asan: deps
-	@$(MAKE) -j$(JOBS) BUILD=$(BUILD)-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' test-programs
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD)-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' own-programs
 	@BUILD=$(BUILD)-asan ASAN_OPTIONS=detect_leaks=1 sh tests/run.sh
 
 hashes: deps
-	@CC='$(CC)' sh tests/hashes.sh
+	@BUILD=$(BUILD) CC='$(CC)' sh tests/hashes.sh
 
 FUZZ_SECONDS ?= 20
 fuzz: deps

@@ -37,4 +37,16 @@ static inline bool qc_align_up(uint64_t n, uint64_t align, uint64_t *out)
 	return rest ? qc_add(n, align - rest, out) : (*out = n, true);
 }
 
+/* The largest number that divides both; that of n and 0 is n. */
+static inline uint64_t qc_gcd(uint64_t a, uint64_t b)
+{
+	while (b) {
+		const uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 #endif

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #include <xxhash.h>
-/* The library's own run-time dispatch: XXH3 at the width of the machine's vectors, the same digests. */
+/* The library's own run-time dispatch: XXH3 at the width of the machine's vectors, the same
+ * digests. */
 #if defined(__x86_64__) && defined(__has_include)
 #if __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>

@@ -84,14 +84,29 @@ static enum qc_status make_kv(const struct chunk *c, const float *a, float *k, f
 	return QC_OK;
 }
 
+/* In a session: those of its past, and behind them those of these rows. */
+static enum qc_status session_keys_and_values(const struct chunk *c, const float *a, float **k,
+					      float **v, struct qc_err *err)
+{
+	const struct qc_forward *f = c->f;
+	const size_t at = f->past * c->block->heads_kv * c->block->head_size;
+
+	*k = qc_session_keys(f->session, c->block->kv_block);
+	*v = qc_session_values(f->session, c->block->kv_block);
+	return c->block->kv_block == c->index ? make_kv(c, a, *k + at, *v + at, err) : QC_OK;
+}
+
 /* The keys and values that this block's queries see, in *k and *v or where they are kept. */
 static enum qc_status keys_and_values(const struct chunk *c, const float *a, float **k, float **v,
 				      struct qc_err *err)
 {
-	const struct qc_rows *kept_k = &c->f->kept_k[c->block->kv_block];
-	const struct qc_rows *kept_v = &c->f->kept_v[c->block->kv_block];
+	const struct qc_rows *kept_k, *kept_v;
 	enum qc_status s;
 
+	if (c->f->session)
+		return session_keys_and_values(c, a, k, v, err);
+	kept_k = &c->f->kept_k[c->block->kv_block];
+	kept_v = &c->f->kept_v[c->block->kv_block];
 	if (c->block->kv_block != c->index) {
 		s = qc_rows_read(kept_k, c->row, c->rows, *k, k, err);
 		return s ? s : qc_rows_read(kept_v, c->row, c->rows, *v, v, err);
@@ -133,6 +148,7 @@ static enum qc_status attention_chunk(const struct chunk *c, struct qc_err *err)
 		.out = o,
 		.n_windows = c->rows / f->length,
 		.length = f->length,
+		.past = f->past,
 		.heads = b->heads,
 		.heads_kv = b->heads_kv,
 		.head_size = size,

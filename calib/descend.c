@@ -1,9 +1,14 @@
-/* Coordinate descent over the scales and levels of one row: every step is kept only if the row's
- * error e H e' falls by it, all other elements staying as they are. */
+/*
+ * Coordinate descent over the scales and levels of some rows: every step is kept only if the row's
+ * error e H e' falls by it, all other elements staying as they are.
+ *
+ * g = e H follows every step, but outside of the panel of columns at work only when all rows are
+ * through with the panel: then it is a matrix product.
+ */
 #include <math.h>
 #include <string.h>
 
-#include "calib/gptq.h"
+#include "calib/gptq_parts.h"
 #include "calib/linalg.h"
 
 /* What a step must take off a group's share of the error: less is not worth its time. */
@@ -15,6 +20,7 @@ struct row {
 	const struct qc_grid *grid;
 	uint8_t *blocks, *numbers;
 	float *e, *g, *scale, *offset;
+	size_t panel, columns; /* where g follows */
 };
 
 /* A group on trial: what its elements would decode to. */
@@ -147,7 +153,8 @@ static bool accept(struct row *row, const struct place *p, const struct trial *t
 	row->offset[p->first / group] = t->offset;
 	for (size_t k = 0; k < group; k++)
 		e[k] -= t->moved[k];
-	qc_subtract_rows(n, group, t->moved, row->c->h + p->first * n, n, row->g);
+	qc_subtract_rows(row->columns, group, t->moved, row->c->h + p->first * n + row->panel, n,
+			 row->g + row->panel);
 	return true;
 }
 
@@ -205,7 +212,7 @@ static bool move_levels(struct row *row, size_t first)
 		by = scale * grid->levels[number] + offset - q;
 		row->numbers[j] = number;
 		row->e[j] -= by;
-		subtract(row->g, by, h, n);
+		subtract(row->g + row->panel, by, h + row->panel, row->columns);
 		moved = true;
 	}
 	return moved;
@@ -234,25 +241,79 @@ static bool descend_block(struct row *row, size_t at, bool further, bool fixed, 
 	return moved;
 }
 
-void qc_descend_row(const struct qc_curvature *c, const struct qc_gptq_options *options,
-		    uint8_t *blocks, uint8_t *numbers, float *e, float *g, float *work)
+void qc_gptq_follow(const struct qc_curvature *c, size_t rows, size_t panel, size_t columns,
+		    const float *e, float *before, float *g)
+{
+	const size_t n = c->n, end = panel + columns;
+
+	for (size_t l = 0; l < rows; l++)
+		for (size_t k = 0; k < columns; k++)
+			before[l * columns + k] -= e[l * n + panel + k];
+	qc_gemm_nn(rows, panel, columns, -1, before, columns, c->h + panel * n, n, 1, g, n);
+	qc_gemm_nn(rows, n - end, columns, -1, before, columns, c->h + panel * n + end, n, 1,
+		   g + end, n);
+}
+
+static bool descend_panel(struct row *row, bool further, bool fixed, struct trial *t)
+{
+	const size_t block = row->grid->type->block_elems;
+	bool moved = false;
+
+	for (size_t at = row->panel; at < row->panel + row->columns; at += block)
+		moved |= descend_block(row, at, further, fixed, t);
+	return moved;
+}
+
+void qc_descend_rows(const struct qc_curvature *c, const struct qc_gptq_options *options,
+		     size_t rows, uint8_t *blocks, uint8_t *numbers, float *e, float *g,
+		     float *work)
 {
 	const struct qc_grid *grid = options->grid;
 	const struct qc_qtype *type = grid->type;
-	struct row row = {c, grid, blocks, numbers, e, g, work, work + c->n};
-	struct trial t = {.q = work + 2 * c->n,
-			  .moved = work + 2 * c->n + QC_GRID_ELEMS,
-			  .g = work + 2 * c->n + 2 * QC_GRID_ELEMS};
+	const size_t n = c->n, groups = n / grid->group;
+	const size_t row_bytes = n / type->block_elems * type->block_bytes;
+	float *scale = work, *offset = scale + rows * groups, *before = offset + rows * groups;
+	struct trial t = {.q = before + rows * QC_GPTQ_PANEL};
 	bool moved = true;
 
-	for (size_t at = 0; at < c->n; at += type->block_elems)
-		qc_grid_scales(grid, blocks + at / type->block_elems * type->block_bytes,
-			       row.scale + at / grid->group, row.offset + at / grid->group);
+	t.moved = t.q + QC_GRID_ELEMS;
+	t.g = t.moved + QC_GRID_ELEMS;
+	for (size_t l = 0; l < rows; l++)
+		for (size_t at = 0; at < n; at += type->block_elems)
+			qc_grid_scales(grid,
+				       blocks + l * row_bytes +
+					       at / type->block_elems * type->block_bytes,
+				       scale + l * groups + at / grid->group,
+				       offset + l * groups + at / grid->group);
 	for (unsigned pass = 0; pass < options->passes && moved; pass++) {
 		moved = false;
-		for (size_t at = 0; at < c->n; at += type->block_elems)
-			moved |= descend_block(&row, at, pass == 0, options->fixed, &t);
+		for (size_t at = 0; at < n; at += QC_GPTQ_PANEL) {
+			const size_t columns = n - at < QC_GPTQ_PANEL ? n - at : QC_GPTQ_PANEL;
+			bool here = false;
+
+			for (size_t l = 0; l < rows; l++) {
+				struct row row = {c,
+						  grid,
+						  blocks + l * row_bytes,
+						  numbers + l * n,
+						  e + l * n,
+						  g + l * n,
+						  scale + l * groups,
+						  offset + l * groups,
+						  at,
+						  columns};
+
+				memcpy(before + l * columns, row.e + at, columns * sizeof(*e));
+				here |= descend_panel(&row, pass == 0, options->fixed, &t);
+			}
+			if (here)
+				qc_gptq_follow(c, rows, at, columns, e, before, g);
+			moved |= here;
+		}
 	}
-	for (size_t at = 0; at < c->n; at += type->block_elems)
-		grid->put(blocks + at / type->block_elems * type->block_bytes, numbers + at);
+	for (size_t l = 0; l < rows; l++)
+		for (size_t at = 0; at < n; at += type->block_elems)
+			grid->put(blocks + l * row_bytes +
+					  at / type->block_elems * type->block_bytes,
+				  numbers + l * n + at);
 }

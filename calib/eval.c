@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calib/predictions.h"
+
 const double qc_kld_percentiles[QC_KLD_PERCENTILES] = {100, 99.9, 99, 95, 90, 50, 10, 5, 1, 0.1, 0};
 const double qc_dp_percentiles[QC_DP_PERCENTILES] = {100, 99.9, 99, 95, 90,  75, 50,
 						     25,  10,	5,  1,	0.1, 0};
@@ -39,23 +41,6 @@ static struct qc_eval evaluation(const struct sums *nll, size_t n)
 	return e;
 }
 
-/* ln of the sum of e^logit, and which is the largest; NaN when one is. */
-static double log_sum(const float *logits, size_t n, size_t *top)
-{
-	double sum = 0;
-	float max = logits[0];
-
-	*top = 0;
-	for (size_t i = 1; i < n; i++)
-		if (logits[i] > max) {
-			max = logits[i];
-			*top = i;
-		}
-	for (size_t i = 0; i < n; i++)
-		sum += exp((double)logits[i] - max);
-	return max + log(sum);
-}
-
 /* What one scored token contributes. */
 struct score {
 	double nll, reference_nll, kld;
@@ -65,20 +50,16 @@ struct score {
 static struct score score_row(const float *logits, const float *reference, size_t n, uint32_t id)
 {
 	size_t top, reference_top;
-	const double all = log_sum(logits, n, &top);
+	const double all = qc_log_sum(logits, n, &top);
 	struct score s = {.nll = all - logits[id]};
 	double reference_all;
 
 	if (!reference)
 		return s;
-	reference_all = log_sum(reference, n, &reference_top);
+	reference_all = qc_log_sum(reference, n, &reference_top);
 	s.reference_nll = reference_all - reference[id];
 	s.same_top = top == reference_top;
-	for (size_t i = 0; i < n; i++) {
-		const double lp = reference[i] - reference_all;
-
-		s.kld += exp(lp) * (lp - (logits[i] - all));
-	}
+	s.kld = qc_kl_divergence(reference, reference_all, logits, all, n);
 	return s;
 }
 

@@ -1,14 +1,6 @@
 /*
  * How well a model predicts a text, and how far its predictions are from another model's.
  *
- * Two ways to cut a text into windows, both of them of one length, each run on its own from
- * position 0:
- *
- *   full      [BOS] + length - 1 tokens of the text, one stretch after the other; every prediction
- *             inside of a window is scored. Without a BOS: length tokens.
- *   halves    as llama-perplexity does: the text, with its BOS, cut every `length` tokens, the
- * first token of each window replaced by BOS; positions length/2 .. length - 2 are scored.
- *
  * Losses are natural logarithms of a softmax over the whole vocabulary, in double over f32 logits.
  */
 #ifndef QC_CALIB_EVAL_H
@@ -21,29 +13,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "calib/forward.h"
-
-struct qc_windows {
-	uint32_t *ids; /* [n, length]; malloc */
-	size_t n, length;
-	size_t first; /* position of the first prediction that is scored */
-};
-void qc_windows_clear(struct qc_windows *windows);
-
-/* Which token goes before each window. */
-struct qc_bos {
-	bool has;
-	uint32_t id;
-};
-
-/* Cut `n` tokens of a text into at most `most` windows (0: all). The tokens are without BOS for
- * `full`; for `halves` with BOS in front where the model wants one. QC_BAD_INPUT when not even one
- * window is full; QC_USAGE for a length below 2 (full) or 4 (halves). */
-QC_MUST_CHECK
-enum qc_status qc_windows_full(struct qc_windows *windows, const uint32_t *tokens, size_t n,
-			       struct qc_bos bos, size_t length, size_t most, struct qc_err *err);
-QC_MUST_CHECK
-enum qc_status qc_windows_halves(struct qc_windows *windows, const uint32_t *tokens, size_t n,
-				 struct qc_bos bos, size_t length, size_t most, struct qc_err *err);
+#include "calib/windows.h"
 
 struct qc_eval_options {
 	size_t batch;	    /* windows that go through the model together; 0: all of them */

@@ -33,7 +33,8 @@ enum qc_status qc_forward_open(struct qc_forward **out, struct qc_model *model,
 	f->options = *options;
 	f->threads = options->threads > 0 ? options->threads : n_processors();
 	qc_linalg_start();
-	s = qc_graph_bind(&f->graph, model, options->yarn, err);
+	f->slab = calloc(1, sizeof(*f->slab));
+	s = f->slab ? qc_graph_bind(&f->graph, model, options->yarn, err) : qc_no_memory(err);
 	for (size_t i = 0; !s && i < model->n_tensors; i++)
 		f->has_input_scales |= model->tensors[i].input_scale != NULL;
 	if (!s && options->inputs != QC_INPUTS_F32 && !qc_rounded_columns(f)) {
@@ -44,6 +45,7 @@ enum qc_status qc_forward_open(struct qc_forward **out, struct qc_model *model,
 		qc_graph_clear(&f->graph);
 	}
 	if (s) {
+		free(f->slab);
 		free(f);
 		return s;
 	}
@@ -94,6 +96,9 @@ void qc_forward_close(struct qc_forward *f)
 		return;
 	clear_states(f);
 	free(f->head);
+	qc_kept_free(f);
+	free(f->slab->base);
+	free(f->slab);
 	qc_graph_clear(&f->graph);
 	free(f);
 }
@@ -147,6 +152,8 @@ static enum qc_status make_kept(struct qc_forward *f, uint64_t *offset, struct q
 	const struct qc_graph *g = &f->graph;
 	enum qc_status s = QC_OK;
 
+	if (f->session) /* which has all of them */
+		return QC_OK;
 	f->kept_k = calloc(g->n_blocks, sizeof(*f->kept_k));
 	f->kept_v = calloc(g->n_blocks, sizeof(*f->kept_v));
 	if (!f->kept_k || !f->kept_v)
@@ -175,10 +182,11 @@ static bool make_work(struct qc_forward *f)
 		f->sines[i] = qc_floats(f->length, g->ropes[i].n_pairs, 1);
 		good = f->cosines[i] && f->sines[i];
 		if (good)
-			qc_rotary_tables(&g->ropes[i], f->length, f->cosines[i], f->sines[i]);
+			qc_rotary_tables(&g->ropes[i], f->past, f->length, f->cosines[i],
+					 f->sines[i]);
 	}
 	f->work = qc_floats(chunk, qc_work_columns(g), 1);
-	f->attention_work = qc_floats(qc_attention_work(f->length, f->threads), 1, 1);
+	f->attention_work = qc_floats(qc_attention_work(f->past, f->length, f->threads), 1, 1);
 	f->rounded = qc_floats(chunk, qc_rounded_columns(f), 1);
 	if (f->file.is_open) {
 		f->x_buffer = qc_floats(chunk, g->width, 1);
@@ -248,7 +256,7 @@ static enum qc_status check_rows(struct qc_forward *f, void *user, size_t row, s
 				       "'%s': block %u: NaN or infinite activation, window %zu, "
 				       "position %zu, channel %zu",
 				       f->graph.model->path, *block, (row + i / width) / f->length,
-				       (row + i / width) % f->length, i % width);
+				       f->past + (row + i / width) % f->length, i % width);
 	return QC_OK;
 }
 

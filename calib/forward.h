@@ -66,6 +66,7 @@ struct qc_forward_plan {
 	uint64_t head; /* the decoded output head, or the part of it that is at a time */
 	uint64_t logits;
 	uint64_t peak; /* the sum of all but `spilled` */
+	uint64_t rows; /* that go through a half of a block at a time */
 };
 void qc_forward_plan(const struct qc_forward *forward, size_t n_windows, size_t length,
 		     struct qc_forward_plan *plan);

@@ -6,6 +6,16 @@
 #include "calib/forward.h"
 #include "calib/rows.h"
 
+/* Room that the decoded weights of one half of a block after the other take. */
+struct qc_slab {
+	float *base; /* NULL: not made yet */
+	uint64_t size, used;
+	uint32_t n_holders;
+};
+
+struct qc_kept;
+struct qc_session;
+
 struct qc_forward {
 	struct qc_graph graph;
 	struct qc_forward_options options;
@@ -23,12 +33,17 @@ struct qc_forward {
 	float *expert_buffer;		      /* as x_buffer */
 	uint32_t *chosen; /* [rows, n_used] experts of every row, their weights */
 	float *chosen_weights;
-	uint32_t *by_expert;   /* places in `chosen`, in the order of experts */
-	size_t *expert_starts; /* n_experts + 1 places in `by_expert` */
+	uint32_t *by_expert;		 /* places in `chosen`, in the order of experts */
+	size_t *expert_starts;		 /* n_experts + 1 places in `by_expert` */
 	struct qc_rows *kept_k, *kept_v; /* n_blocks: [rows, kv width] for later blocks; n 0 */
 	float *rounded;			 /* [chunk * length, widest input that is rounded] */
 	bool has_input_scales;
-	float *head; /* the decoded output head, where it is small enough to stay */
+	float *head;	 /* the decoded output head, where it is small enough to stay */
+	bool head_stays; /* in any case */
+	struct qc_slab *slab;
+	struct qc_kept *kept;	    /* weights that stay decoded; NULL: none */
+	struct qc_session *session; /* that the call continues; NULL */
+	size_t past;		    /* tokens that it has already */
 };
 
 /* A decoded weight. */
@@ -38,7 +53,9 @@ struct qc_matrix {
 	float *w, *bias; /* bias NULL: none */
 	float scale;
 	bool rounds_inputs;
-	float input_scale; /* 0: of each row's own */
+	float input_scale;    /* 0: of each row's own */
+	struct qc_slab *slab; /* that w is in; NULL: malloc */
+	bool is_kept;	      /* w and bias are borrowed from f->kept */
 };
 
 /* forward_plan.c: floats of work space a row; windows that go through a half of a block at a time;
@@ -48,6 +65,8 @@ uint64_t qc_work_columns(const struct qc_graph *graph);
 uint64_t qc_rounded_columns(const struct qc_forward *f);
 size_t qc_chunk_windows(size_t n_windows, size_t length);
 bool qc_must_spill(const struct qc_forward *f, size_t n_windows, size_t length);
+/* Floats of the largest group of weights that are decoded together. */
+uint64_t qc_largest_weights(const struct qc_graph *graph);
 /* Bytes of that file. */
 uint64_t qc_spilled_bytes(const struct qc_graph *graph, uint64_t rows);
 
@@ -74,6 +93,18 @@ enum qc_status qc_embed(struct qc_forward *f, const uint32_t *ids, struct qc_err
 
 /* head.c: bytes of the decoded head, or of the part of it that is decoded at a time. */
 uint64_t qc_head_bytes(const struct qc_forward *f);
+
+/* kept.c: where the decoded matrix `index` of a weight is kept, NULL when none is; whether so many
+ * bytes more may be, and a place for them. */
+const struct qc_matrix *qc_kept_find(const struct qc_forward *f, const struct qc_weight *weight,
+				     uint64_t index);
+bool qc_kept_has_room(const struct qc_forward *f, uint64_t bytes);
+void qc_kept_add(const struct qc_forward *f, struct qc_matrix *matrix);
+void qc_kept_free(struct qc_forward *f);
+
+/* session.c: keys and values of block `block` for all positions, from 0 on, [most, kv width]. */
+float *qc_session_keys(const struct qc_session *session, uint32_t block);
+float *qc_session_values(const struct qc_session *session, uint32_t block);
 
 /* loaded.c: decode matrix `index` of a weight with its bias and scale. Cleared on failure. */
 QC_MUST_CHECK

@@ -3,11 +3,10 @@
 
 #include "base/checked.h"
 
-enum { CHUNK_ROWS = 1024 }; /* enough for matrix products at full speed */
+enum { CHUNK_ROWS = 2048 }; /* enough for matrix products at full speed */
 
-/* The largest group of weights that are decoded together, in floats: a half of a block, the router,
- * an expert. */
-static uint64_t largest_weights(const struct qc_graph *g)
+/* A half of a block, the router, an expert. */
+uint64_t qc_largest_weights(const struct qc_graph *g)
 {
 	uint64_t most = g->ple_width ? g->ple_model_proj.in * g->ple_model_proj.out : 0;
 
@@ -122,15 +121,17 @@ static void fill(const struct qc_forward *f, size_t n_windows, size_t length, bo
 		rows = UINT64_MAX;
 	kept = rows == UINT64_MAX ? UINT64_MAX : qc_spilled_bytes(g, rows);
 	*plan = (struct qc_forward_plan){
-		.weights = float_bytes(largest_weights(g), 1),
+		.rows = chunk,
+		.weights = float_bytes(qc_largest_weights(g), 1),
 		.states = sum((uint64_t[]){float_bytes(rows, chosen_columns(g)),
 					   spill ? float_bytes(chunk, buffer_columns(g)) : kept},
 			      2),
 		.spilled = spill ? kept : 0,
 		.work = sum(
-			(uint64_t[]){float_bytes(chunk, qc_work_columns(g) + qc_rounded_columns(f)),
-				     float_bytes(length, tables),
-				     float_bytes(qc_attention_work(length, f->threads), 1)},
+			(uint64_t[]){
+				float_bytes(chunk, qc_work_columns(g) + qc_rounded_columns(f)),
+				float_bytes(length, tables),
+				float_bytes(qc_attention_work(f->past, length, f->threads), 1)},
 			3),
 		.head = qc_head_bytes(f),
 		/* and the states that they are made of, where these are in a file */

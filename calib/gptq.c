@@ -1,4 +1,4 @@
-#include "calib/gptq.h"
+#include "calib/gptq_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "calib/linalg.h"
 
-enum { ROWS = 64 }; /* that go through together: enough for matrix products at full speed */
+enum { ROWS = QC_GPTQ_ROWS };
 
 void qc_curvature_clear(struct qc_curvature *c)
 {
@@ -46,12 +46,13 @@ enum qc_status qc_curvature_init(struct qc_curvature *c, size_t n, float *h, str
 
 /* What one thread needs for ROWS rows. */
 struct work {
-	float *e;	  /* [ROWS, n] target - decoded */
-	float *g;	  /* [ROWS, n] e H */
-	float *x;	  /* [ROWS, block] values with the errors fed back */
-	float *lanes;	  /* [block, ROWS] the same, columns first */
-	float *decoded;	  /* [ROWS, block] */
-	float *scratch;	  /* of qc_descend_row() */
+	float *e;	/* [ROWS, n] target - decoded */
+	float *g;	/* [ROWS, n] e H */
+	float *panel;	/* [ROWS, QC_GPTQ_PANEL] target with the errors before the panel fed back */
+	float *x;	/* [ROWS, block] values with all errors fed back */
+	float *lanes;	/* [block, ROWS] the same, columns first */
+	float *decoded; /* [ROWS, block] */
+	float *scratch; /* of qc_descend_rows() */
 	uint8_t *blocks;  /* ROWS blocks */
 	uint8_t *numbers; /* [ROWS, n] */
 };
@@ -60,6 +61,7 @@ static void work_clear(struct work *w)
 {
 	free(w->e);
 	free(w->g);
+	free(w->panel);
 	free(w->x);
 	free(w->lanes);
 	free(w->decoded);
@@ -75,14 +77,15 @@ static bool work_init(struct work *w, size_t n, const struct qc_qtype *type)
 	*w = (struct work){0};
 	w->e = malloc(ROWS * n * sizeof(float));
 	w->g = malloc(ROWS * n * sizeof(float));
+	w->panel = malloc(ROWS * QC_GPTQ_PANEL * sizeof(float));
 	w->x = malloc(block);
 	w->lanes = malloc(block);
 	w->decoded = malloc(block);
-	w->scratch = malloc(QC_DESCEND_WORK(n) * sizeof(float));
+	w->scratch = malloc(QC_DESCEND_WORK(ROWS, n) * sizeof(float));
 	w->blocks = malloc(ROWS * type->block_bytes);
 	w->numbers = malloc(ROWS * n);
-	return w->e && w->g && w->x && w->lanes && w->decoded && w->scratch && w->blocks &&
-	       w->numbers;
+	return w->e && w->g && w->panel && w->x && w->lanes && w->decoded && w->scratch &&
+	       w->blocks && w->numbers;
 }
 
 /* The scales of one group in all rows. */
@@ -171,18 +174,21 @@ static void lane_scales(const struct qc_grid *grid, const uint8_t *blocks, size_
 	}
 }
 
-/* Choose scales and codes of columns [at, at + block) of `rows` rows. */
+/* Choose scales and codes of columns [at, at + block) of `rows` rows, in the panel from column
+ * `first` on. */
 static void encode_block(const struct qc_curvature *c, const struct qc_gptq_options *o,
-			 const float *target, size_t rows, size_t at, struct work *w)
+			 const float *target, size_t rows, size_t first, size_t at, struct work *w)
 {
 	const struct qc_grid *grid = o->grid;
 	const size_t n = c->n, block = grid->type->block_elems, bytes = grid->type->block_bytes;
 	struct lane_scales scales[QC_GRID_GROUPS];
 
 	for (size_t l = 0; l < rows; l++)
-		memcpy(w->x + l * block, target + l * n + at, block * sizeof(float));
-	if (at)
-		qc_gemm_nn(rows, block, at, 1, w->e, n, c->u + at, n, 1, w->x, block);
+		memcpy(w->x + l * block, w->panel + l * QC_GPTQ_PANEL + at - first,
+		       block * sizeof(float));
+	if (at > first)
+		qc_gemm_nn(rows, block, at - first, 1, w->e + first, n, c->u + first * n + at, n, 1,
+			   w->x, block);
 	if (!o->fixed)
 		qc_fast_search(grid->type, o->isa)(w->x, w->blocks, rows, block, c->diagonal + at);
 	lane_scales(grid, w->blocks, rows, scales);
@@ -203,6 +209,17 @@ static void encode_block(const struct qc_curvature *c, const struct qc_gptq_opti
 	}
 }
 
+void qc_gptq_begin_panel(const struct qc_curvature *c, const float *target, size_t rows,
+			 size_t first, const float *e, float *panel)
+{
+	const size_t n = c->n, columns = n - first < QC_GPTQ_PANEL ? n - first : QC_GPTQ_PANEL;
+
+	for (size_t l = 0; l < rows; l++)
+		memcpy(panel + l * QC_GPTQ_PANEL, target + l * n + first, columns * sizeof(float));
+	if (first)
+		qc_gemm_nn(rows, columns, first, 1, e, n, c->u + first, n, 1, panel, QC_GPTQ_PANEL);
+}
+
 static void encode_rows(const struct qc_curvature *c, const struct qc_gptq_options *o,
 			const float *target, size_t rows, uint8_t *blocks, struct work *w)
 {
@@ -214,7 +231,9 @@ static void encode_rows(const struct qc_curvature *c, const struct qc_gptq_optio
 			memcpy(w->blocks + l * type->block_bytes,
 			       blocks + l * row_bytes + at / type->block_elems * type->block_bytes,
 			       type->block_bytes);
-		encode_block(c, o, target, rows, at, w);
+		if (at % QC_GPTQ_PANEL == 0)
+			qc_gptq_begin_panel(c, target, rows, at, w->e, w->panel);
+		encode_block(c, o, target, rows, at / QC_GPTQ_PANEL * QC_GPTQ_PANEL, at, w);
 		for (size_t l = 0; l < rows; l++)
 			memcpy(blocks + l * row_bytes + at / type->block_elems * type->block_bytes,
 			       w->blocks + l * type->block_bytes, type->block_bytes);
@@ -222,9 +241,7 @@ static void encode_rows(const struct qc_curvature *c, const struct qc_gptq_optio
 	if (!o->passes)
 		return;
 	qc_gemm_nn(rows, n, n, 1, w->e, n, c->h, n, 0, w->g, n);
-	for (size_t l = 0; l < rows; l++)
-		qc_descend_row(c, o, blocks + l * row_bytes, w->numbers + l * n, w->e + l * n,
-			       w->g + l * n, w->scratch);
+	qc_descend_rows(c, o, rows, blocks, w->numbers, w->e, w->g, w->scratch);
 }
 
 enum qc_status qc_gptq(const struct qc_curvature *c, const struct qc_gptq_options *o,
@@ -234,6 +251,8 @@ enum qc_status qc_gptq(const struct qc_curvature *c, const struct qc_gptq_option
 	const size_t row_bytes = c->n / type->block_elems * type->block_bytes;
 	bool failed = false;
 
+	if (o->grid->points)
+		return qc_gptq_points(c, o, target, rows, blocks, err);
 #pragma omp parallel num_threads(o->threads)
 	{
 		struct work w;

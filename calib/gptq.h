@@ -11,7 +11,7 @@
  * "GPTQ", 2022, in the form of Chee et al., "QuIP", 2023: the same codes without an inverse). A
  * block's scales are chosen by the type's own search on the values so corrected, weighted by
  * R_kk^2. Cyclic coordinate descent over scales and levels under all of H follows: no step raises
- * the error.
+ * the error. Where a code stands for several elements these are rounded together (gptq_points.c).
  */
 #ifndef QC_CALIB_GPTQ_H
 #define QC_CALIB_GPTQ_H
@@ -53,11 +53,5 @@ struct qc_gptq_options {
 QC_MUST_CHECK
 enum qc_status qc_gptq(const struct qc_curvature *curvature, const struct qc_gptq_options *options,
 		       const float *target, size_t rows, uint8_t *blocks, struct qc_err *err);
-
-/* descend.c: lower the error of one row whose levels are numbers[n] in `blocks`; e[n] = target -
- * decoded, g[n] = e H; both are used up. `work`: QC_DESCEND_WORK(n) floats. */
-#define QC_DESCEND_WORK(n) (2 * (n) + 6 * QC_GRID_ELEMS)
-void qc_descend_row(const struct qc_curvature *curvature, const struct qc_gptq_options *options,
-		    uint8_t *blocks, uint8_t *numbers, float *e, float *g, float *work);
 
 #endif

@@ -14,11 +14,13 @@ enum {
 };
 
 /* Rows of the head that are decoded at a time: all, when it stays. */
-static uint64_t head_part(const struct qc_graph *g)
+static uint64_t head_part(const struct qc_forward *f)
 {
+	const struct qc_graph *g = &f->graph;
 	const uint64_t row_bytes = (uint64_t)g->width * sizeof(float);
 
-	if (row_bytes * g->vocab <= HEAD_STAYS || g->head.tensor->source->cols != g->width)
+	if (f->head_stays || row_bytes * g->vocab <= HEAD_STAYS ||
+	    g->head.tensor->source->cols != g->width)
 		return g->vocab;
 	return row_bytes < HEAD_PART ? HEAD_PART / row_bytes : 1;
 }
@@ -35,7 +37,7 @@ static enum qc_status head_in_parts(struct qc_forward *f, const float *x, size_t
 				    struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
-	const uint64_t part = head_part(g);
+	const uint64_t part = head_part(f);
 	float *head = qc_floats(part, g->width, 1);
 	enum qc_status s = head ? QC_OK : qc_no_memory(err);
 
@@ -77,7 +79,7 @@ enum qc_status qc_forward_logits(struct qc_forward *f, size_t row, size_t n, flo
 				 struct qc_err *err)
 {
 	const struct qc_graph *g = &f->graph;
-	const bool stays = head_part(g) == g->vocab;
+	const bool stays = head_part(f) == g->vocab;
 	float *buffer = NULL, *x;
 	enum qc_status s = qc_forward_stopped(f, err);
 
@@ -113,7 +115,7 @@ enum qc_status qc_forward_logits(struct qc_forward *f, size_t row, size_t n, flo
 
 uint64_t qc_head_bytes(const struct qc_forward *f)
 {
-	return head_part(&f->graph) * f->graph.width * sizeof(float);
+	return head_part(f) * f->graph.width * sizeof(float);
 }
 
 size_t qc_forward_logit_rows(const struct qc_forward *f, size_t rows)
@@ -122,7 +124,7 @@ size_t qc_forward_logit_rows(const struct qc_forward *f, size_t rows)
 	const uint64_t bytes = limit && limit < LOGITS_BYTES ? limit : LOGITS_BYTES;
 	size_t n = bytes / sizeof(float) / f->graph.vocab;
 
-	if (n < LOGITS_ROWS && head_part(&f->graph) != f->graph.vocab)
+	if (n < LOGITS_ROWS && head_part(f) != f->graph.vocab)
 		n = LOGITS_ROWS;
 	return n < 1 ? 1 : n < rows ? n : rows;
 }

@@ -2,22 +2,60 @@
 #include "calib/linalg.h"
 
 #include <cblas.h>
+#include <string.h>
 
 /* LAPACK's Cholesky factorization, which OpenBLAS has too; its C header is another package. */
 void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
 
-/* Large enough that packing a tile costs little beside multiplying it (256 rows take 7 %
- * longer), small enough that threads have work at the sizes of small models. */
-enum { TILE = 256, TILE_ROWS = 512 };
+/* Packing the operands of a tile takes 10 % of the product at 512 x 256, 5 % at 1024 x 1024; the
+ * threads need some tiles each. How many threads there are must not matter: where in a tile an
+ * element stands can change its last bit. */
+enum { LEAST_TILE = 256, LARGEST_TILE = 1024, ENOUGH_TILES = 8 };
+
+/* Of the sums of calibration: large enough, and no more than a thread's cache holds. */
+enum { TILE = 256 };
+
+/* So few rows are multiplied one by one: a product of matrices would copy all of the weights. */
+enum { FEW_ROWS = 4 };
+
+struct tiles {
+	size_t rows, cols;   /* of one */
+	size_t down, across; /* how many */
+};
+
+/* The largest tiles of c[m, n] that are enough. */
+static struct tiles cut_tiles(size_t m, size_t n)
+{
+	struct tiles t = {LARGEST_TILE, LARGEST_TILE, 0, 0};
+
+	for (;;) {
+		t.down = (m + t.rows - 1) / t.rows;
+		t.across = (n + t.cols - 1) / t.cols;
+		if (t.down * t.across >= ENOUGH_TILES || t.rows + t.cols == 2 * LEAST_TILE)
+			return t;
+		if (t.cols >= t.rows)
+			t.cols /= 2;
+		else
+			t.rows /= 2;
+	}
+}
 
 void qc_linalg_start(void)
 {
 	openblas_set_num_threads(1);
 }
 
+/* For one row without packing; what stood in c, NaN perhaps, is not multiplied by 0. */
 void qc_gemm_nt(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
 		const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
+	if (m == 1) {
+		if (beta == 0)
+			memset(c, 0, n * sizeof(*c));
+		cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, alpha, b, (int)ldb, a, 1,
+			    beta == 0 ? 1 : beta, c, 1);
+		return;
+	}
 	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, alpha, a,
 		    (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
@@ -25,25 +63,43 @@ void qc_gemm_nt(size_t m, size_t n, size_t k, float alpha, const float *a, size_
 void qc_gemm_nn(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
 		const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
+	if (m == 1) {
+		if (beta == 0)
+			memset(c, 0, n * sizeof(*c));
+		cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, alpha, b, (int)ldb, a, 1,
+			    beta == 0 ? 1 : beta, c, 1);
+		return;
+	}
 	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
 		    (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+/* y[rows, n] = x[rows, in] w[n, in]' for a tile's columns, row by row. */
+static void multiply_rows(size_t rows, size_t in, size_t n, const float *x, const float *w,
+			  float *y, size_t ldy)
+{
+	for (size_t r = 0; r < rows; r++)
+		qc_gemm_nt(1, n, in, 1, x + r * in, in, w, in, 0, y + r * ldy, ldy);
 }
 
 void qc_matmul(size_t rows, size_t in, size_t out, const float *x, const float *w, float *y,
 	       size_t ldy, int threads)
 {
-	const size_t down = (rows + TILE_ROWS - 1) / TILE_ROWS;
-	const size_t across = (out + TILE - 1) / TILE;
+	const struct tiles t = cut_tiles(rows, out);
 
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (down * across > 1)
-	for (size_t tile = 0; tile < down * across; tile++) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (t.down * t.across > 1)
+	for (size_t tile = 0; tile < t.down * t.across; tile++) {
 		/* tiles of one weight block one after the other: it stays in the cache */
-		const size_t row = tile % down * TILE_ROWS, col = tile / down * TILE;
-		const size_t m = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
-		const size_t n = out - col < TILE ? out - col : TILE;
+		const size_t row = tile % t.down * t.rows, col = tile / t.down * t.cols;
+		const size_t m = rows - row < t.rows ? rows - row : t.rows;
+		const size_t n = out - col < t.cols ? out - col : t.cols;
 
-		qc_gemm_nt(m, n, in, 1, x + row * in, in, w + col * in, in, 0, y + row * ldy + col,
-			   ldy);
+		if (m <= FEW_ROWS)
+			multiply_rows(m, in, n, x + row * in, w + col * in, y + row * ldy + col,
+				      ldy);
+		else
+			qc_gemm_nt(m, n, in, 1, x + row * in, in, w + col * in, in, 0,
+				   y + row * ldy + col, ldy);
 	}
 }
 
@@ -52,24 +108,33 @@ void qc_subtract_rows(size_t n, size_t k, const float *x, const float *a, size_t
 	cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, -1, a, (int)lda, x, 1, 1, y, 1);
 }
 
+/* A tile of h[m, n] += x' y at row i and column j. */
+static void add_tile(size_t rows, size_t m, size_t n, const float *x, const float *y, float *h,
+		     size_t i, size_t j)
+{
+	cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)(m - i < TILE ? m - i : TILE),
+		    (int)(n - j < TILE ? n - j : TILE), (int)rows, 1, x + i, (int)m, y + j, (int)n,
+		    1, h + i * n + j, (int)n);
+}
+
 void qc_add_cross_products(size_t rows, size_t m, size_t n, const float *x, const float *y,
 			   float *h, int threads)
 {
 	const size_t down = (m + TILE - 1) / TILE, across = (n + TILE - 1) / TILE;
 
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (down * across > 1)
-	for (size_t tile = 0; tile < down * across; tile++) {
-		const size_t i = tile / across * TILE, j = tile % across * TILE;
-
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans,
-			    (int)(m - i < TILE ? m - i : TILE), (int)(n - j < TILE ? n - j : TILE),
-			    (int)rows, 1, x + i, (int)m, y + j, (int)n, 1, h + i * n + j, (int)n);
-	}
+	for (size_t tile = 0; tile < down * across; tile++)
+		add_tile(rows, m, n, x, y, h, tile / across * TILE, tile % across * TILE);
 }
 
-void qc_add_products(size_t rows, size_t n, const float *x, const float *y, float *h, int threads)
+void qc_add_squares(size_t rows, size_t n, const float *x, float *h, int threads)
 {
-	qc_add_cross_products(rows, n, n, x, y, h, threads);
+	const size_t across = (n + TILE - 1) / TILE;
+
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (across > 1)
+	for (size_t tile = 0; tile < across * across; tile++)
+		if (tile / across <= tile % across)
+			add_tile(rows, n, n, x, x, h, tile / across * TILE, tile % across * TILE);
 }
 
 /* Both the rows and the columns in reverse order. */

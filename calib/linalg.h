@@ -27,11 +27,11 @@ void qc_matmul(size_t rows, size_t in, size_t out, const float *x, const float *
 /* y[n] -= x[k] a[k, n], rows of a at a distance of lda. */
 void qc_subtract_rows(size_t n, size_t k, const float *x, const float *a, size_t lda, float *y);
 
-/* h[n, n] += x' y of x[rows, n] and y[rows, n], in tiles on `threads` threads: the sum of each
- * element does not depend on their number. */
-void qc_add_products(size_t rows, size_t n, const float *x, const float *y, float *h, int threads);
+/* The upper triangle of h[n, n] += x' x of x[rows, n], in tiles on `threads` threads: the sum of
+ * each element does not depend on their number. Some of what is below the diagonal changes too. */
+void qc_add_squares(size_t rows, size_t n, const float *x, float *h, int threads);
 
-/* The same of x[rows, m] and y[rows, n] for h[m, n]. */
+/* h[m, n] += x' y of x[rows, m] and y[rows, n], likewise. */
 void qc_add_cross_products(size_t rows, size_t m, size_t n, const float *x, const float *y,
 			   float *h, int threads);
 

@@ -7,6 +7,8 @@
 #include "base/checked.h"
 #include "calib/linalg.h"
 
+enum { LINE = 16 }; /* floats of a cache line */
+
 /* Part `index` of `count` equal parts of a small tensor (a bias, scales), `n` values. */
 static enum qc_status read_part(const struct qc_tensor *tensor, uint64_t index, uint64_t count,
 				uint64_t n, float *dst, struct qc_err *err)
@@ -44,15 +46,62 @@ static enum qc_status read_input_scale(const struct qc_weight *weight, uint64_t 
 	return qc_tensor_read(&factors, source->rows > 1 ? index : 0, 1, scale, 1, err);
 }
 
+/* n floats of the slab; NULL when it has no room. */
+static float *slab_take(const struct qc_forward *f, uint64_t n)
+{
+	struct qc_slab *slab = f->slab;
+	float *taken;
+
+	n = (n + LINE - 1) / LINE * LINE;
+	if (!slab->base) {
+		slab->size = qc_largest_weights(&f->graph) + QC_SLOTS * LINE;
+		slab->base = aligned_alloc(LINE * sizeof(float),
+					   (slab->size + LINE - 1) / LINE * LINE * sizeof(float));
+	}
+	if (!slab->base || n > slab->size - slab->used)
+		return NULL;
+	taken = slab->base + slab->used;
+	slab->used += n;
+	slab->n_holders++;
+	return taken;
+}
+
+static void slab_give(struct qc_slab *slab)
+{
+	if (!--slab->n_holders)
+		slab->used = 0;
+}
+
+/* Room for the floats of a matrix; *keep: they shall stay. */
+static float *make_room(const struct qc_forward *f, struct qc_matrix *matrix, bool *keep)
+{
+	uint64_t n, bytes;
+	float *w;
+
+	if (!qc_mul(matrix->weight->in, matrix->weight->out, &n) ||
+	    !qc_mul(n, sizeof(float), &bytes))
+		return NULL;
+	*keep = qc_kept_has_room(f, bytes);
+	w = *keep ? NULL : slab_take(f, n);
+	if (w)
+		matrix->slab = f->slab;
+	return w ? w : malloc(bytes);
+}
+
 enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight *weight,
 			      uint64_t index, struct qc_matrix *matrix, struct qc_err *err)
 {
-	uint64_t bytes;
+	const struct qc_matrix *kept = qc_kept_find(f, weight, index);
+	bool keep = false;
 	enum qc_status s;
 
+	if (kept) {
+		*matrix = *kept;
+		return QC_OK;
+	}
 	*matrix = (struct qc_matrix){.weight = weight, .index = index, .scale = 1};
-	if (!qc_mul(weight->in, weight->out, &bytes) || !qc_mul(bytes, sizeof(float), &bytes) ||
-	    !(matrix->w = malloc(bytes)))
+	matrix->w = make_room(f, matrix, &keep);
+	if (!matrix->w)
 		return qc_no_memory(err);
 	s = qc_weight_read(weight, index, matrix->w, f->threads, err);
 	if (!s && weight->bias) {
@@ -68,13 +117,19 @@ enum qc_status qc_matrix_load(const struct qc_forward *f, const struct qc_weight
 		s = read_input_scale(weight, index, &matrix->input_scale, err);
 	if (s)
 		qc_matrix_clear(matrix);
+	else if (keep)
+		qc_kept_add(f, matrix);
 	return s;
 }
 
 void qc_matrix_clear(struct qc_matrix *matrix)
 {
-	free(matrix->w);
-	free(matrix->bias);
+	if (matrix->slab)
+		slab_give(matrix->slab);
+	else if (!matrix->is_kept)
+		free(matrix->w);
+	if (!matrix->is_kept)
+		free(matrix->bias);
 	memset(matrix, 0, sizeof(*matrix));
 }
 

@@ -13,10 +13,12 @@ enum qc_status qc_moments_init(struct qc_moments *m, size_t n, size_t out, struc
 {
 	*m = (struct qc_moments){.n = n, .out = out};
 	m->h = calloc(n * n, sizeof(float));
-	m->d = calloc(n * n, sizeof(float));
-	m->r = calloc(out * n + 1, sizeof(float));
-	if (m->h && m->d && m->r)
-		return QC_OK;
+	if (out)
+		m->t = calloc(out * n, sizeof(float));
+	else
+		m->d = calloc(n * n, sizeof(float));
+	if (m->h && (m->t || m->d))
+		return qc_means_init(&m->means, n, out, err);
 	qc_moments_clear(m);
 	return qc_no_memory(err);
 }
@@ -25,35 +27,41 @@ void qc_moments_clear(struct qc_moments *m)
 {
 	free(m->h);
 	free(m->d);
-	free(m->r);
+	free(m->t);
+	qc_means_clear(&m->means);
 	memset(m, 0, sizeof(*m));
 }
 
 void qc_moments_add(struct qc_moments *m, const float *x, float *y, size_t rows, int threads)
 {
-	qc_add_products(rows, m->n, x, x, m->h, threads);
+	qc_add_squares(rows, m->n, x, m->h, threads);
 	m->tokens += rows;
 	if (!y)
 		return;
 	for (size_t i = 0; i < rows * m->n; i++)
 		y[i] -= x[i];
-	qc_add_products(rows, m->n, y, x, m->d, threads);
+	qc_add_cross_products(rows, m->n, m->n, y, x, m->d, threads);
+	m->has_d = true;
 }
 
-void qc_moments_add_missing(struct qc_moments *m, const float *x, const float *r, size_t rows,
-			    int threads)
+void qc_moments_add_wanted(struct qc_moments *m, const float *x, const float *wanted, size_t rows,
+			   int threads)
 {
-	qc_add_cross_products(rows, m->out, m->n, r, x, m->r, threads);
+	qc_moments_add(m, x, NULL, rows, threads);
+	qc_add_cross_products(rows, m->out, m->n, wanted, x, m->t, threads);
 }
 
-bool qc_moments_finite(const struct qc_moments *m)
+bool qc_moments_complete(struct qc_moments *m)
 {
 	bool finite = true;
 
+	for (size_t i = 0; i < m->n; i++)
+		for (size_t j = 0; j < i; j++)
+			m->h[i * m->n + j] = m->h[j * m->n + i];
 	for (size_t i = 0; i < m->n * m->n; i++)
-		finite = finite && isfinite(m->h[i]) && isfinite(m->d[i]);
+		finite = finite && isfinite(m->h[i]) && (!m->has_d || isfinite(m->d[i]));
 	for (size_t i = 0; i < m->out * m->n; i++)
-		finite = finite && isfinite(m->r[i]);
+		finite = finite && isfinite(m->t[i]);
 	return finite;
 }
 
@@ -71,23 +79,31 @@ enum qc_status qc_moments_curvature(struct qc_moments *m, float damp, struct qc_
 	lambda = (float)(sum / (double)n) * damp;
 	if (!(lambda > 0)) /* no input at all: every error counts the same */
 		lambda = 1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		h[i * n + i] += lambda;
-		for (size_t j = 0; j < i; j++) /* the products' rounding is not symmetric */
-			h[i * n + j] = h[j * n + i];
-	}
+	m->lambda = lambda;
 	return qc_curvature_init(c, n, h, err);
 }
 
-/* to[n_rows, n] = W D + R of rows [row, row + n_rows) of those given, in units. */
-static void drift(const struct qc_moments *m, const struct qc_weight_rows *w, size_t row,
-		  size_t n_rows, float *to)
+/* to[n_rows, n] = W D of rows [row, row + n_rows) of those given, in units; h: as it was before
+ * the curvature took it, but for lambda on its diagonal. */
+static void drift(const struct qc_moments *m, const float *h, const struct qc_weight_rows *w,
+		  size_t row, size_t n_rows, float *to)
 {
 	const size_t n = m->n;
+	const float *from = w->w + row * n;
 
-	qc_gemm_nn(n_rows, n, n, 1, w->w + row * n, n, m->d, n, 0, to, n);
-	for (size_t i = 0; m->out && i < n_rows * n; i++)
-		to[i] += m->r[(w->first + row) * n + i] / w->unit;
+	if (m->out) {
+		const float *t = m->t + (w->first + row) * n;
+
+		for (size_t i = 0; i < n_rows * n; i++)
+			to[i] = t[i] / w->unit + m->lambda * from[i];
+		qc_gemm_nn(n_rows, n, n, -1, from, n, h, n, 1, to, n);
+	} else if (m->has_d) {
+		qc_gemm_nn(n_rows, n, n, 1, from, n, m->d, n, 0, to, n);
+	} else {
+		memset(to, 0, n_rows * n * sizeof(*to));
+	}
 }
 
 void qc_moments_target(const struct qc_moments *m, const struct qc_curvature *c,
@@ -100,8 +116,9 @@ void qc_moments_target(const struct qc_moments *m, const struct qc_curvature *c,
 		const size_t part = w->rows - row < ROWS ? w->rows - row : ROWS;
 		float *t = target + row * n;
 
-		drift(m, w, row, part, t);
-		qc_solve_rows(part, n, c->r, t);
+		drift(m, c->h, w, row, part, t);
+		if (m->out || m->has_d)
+			qc_solve_rows(part, n, c->r, t);
 		for (size_t i = 0; i < part * n; i++)
 			t[i] += w->w[row * n + i];
 	}
@@ -121,7 +138,7 @@ enum qc_status qc_moments_error(const struct qc_moments *m, const struct qc_weig
 		      *product = malloc(part * n * sizeof(float));
 
 		if (d && product && sums) {
-			drift(m, w, row, part, product);
+			drift(m, m->h, w, row, part, product);
 			for (size_t i = 0; i < part * n; i++)
 				d[i] = w->w[row * n + i] - q[row * n + i];
 			qc_gemm_nn(part, n, n, 1, d, n, m->h, n, 2, product, n);

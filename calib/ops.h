@@ -51,10 +51,13 @@ struct qc_rotary {
 	float *frequencies; /* n_pairs; malloc */
 };
 
-/* cos and sin (times the magnitude), [length, n_pairs] each, of positions 0 .. length - 1. */
-void qc_rotary_tables(const struct qc_rotary *rotary, size_t length, float *cosines, float *sines);
+/* cos and sin (times the magnitude), [length, n_pairs] each, of positions first .. first + length -
+ * 1. */
+void qc_rotary_tables(const struct qc_rotary *rotary, size_t first, size_t length, float *cosines,
+		      float *sines);
 
-/* Turn `heads` heads of `head_size` in each of `rows` rows; row r is at position r % length. */
+/* Turn `heads` heads of `head_size` in each of `rows` rows; row r is at place r % length of the
+ * tables. */
 void qc_rotary_apply(const struct qc_rotary *rotary, const float *cosines, const float *sines,
 		     float *x, size_t rows, size_t length, size_t heads, size_t head_size,
 		     int threads);
@@ -66,17 +69,18 @@ void qc_rotary_apply(const struct qc_rotary *rotary, const float *cosines, const
  */
 struct qc_attention {
 	const float *q;	    /* [n_windows * length, heads * head_size] */
-	const float *k, *v; /* [n_windows * length, heads_kv * head_size] */
+	const float *k, *v; /* [n_windows * (past + length), heads_kv * head_size] */
 	const float *sinks; /* one logit a head that takes part in the softmax and has no value;
 			       NULL */
 	float *out;	    /* as q */
 	size_t n_windows, length, heads, heads_kv, head_size;
+	size_t past;   /* positions before the first query: their keys and values come first */
 	size_t window; /* a query sees that many positions, itself included; 0: all before it */
 	float scale;
 };
 
 /* Floats of `work` that qc_attention() needs. */
-size_t qc_attention_work(size_t length, int threads);
+size_t qc_attention_work(size_t past, size_t length, int threads);
 void qc_attention(const struct qc_attention *attention, float *work, int threads);
 
 /*

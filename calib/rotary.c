@@ -3,14 +3,15 @@
 
 #include <math.h>
 
-void qc_rotary_tables(const struct qc_rotary *rotary, size_t length, float *cosines, float *sines)
+void qc_rotary_tables(const struct qc_rotary *rotary, size_t first, size_t length, float *cosines,
+		      float *sines)
 {
 	const size_t n = rotary->n_pairs;
 
 	for (size_t t = 0; t < length; t++)
 		for (size_t i = 0; i < n; i++) {
 			/* the angle in f32, as the models were trained with */
-			const float angle = (float)t * rotary->frequencies[i];
+			const float angle = (float)(first + t) * rotary->frequencies[i];
 
 			cosines[t * n + i] = (float)cos(angle) * rotary->magnitude;
 			sines[t * n + i] = (float)sin(angle) * rotary->magnitude;

@@ -129,6 +129,27 @@ enum qc_status qc_stats_input(void *user, const struct qc_weight *weight, uint64
 	return check(weight, sums, index, err);
 }
 
+static enum qc_status expect(struct qc_stats *stats, const struct qc_weight *weight,
+			     struct qc_err *err)
+{
+	struct qc_stat *stat;
+
+	if (!weight->tensor || weight->tensor->n_dims < 2 || find(stats, weight->tensor->name))
+		return QC_OK;
+	return qc_stats_add(stats, weight->tensor->name, weight->in, weight->count, &stat, err);
+}
+
+enum qc_status qc_stats_expect(struct qc_stats *stats, const struct qc_graph *graph,
+			       struct qc_err *err)
+{
+	enum qc_status s = expect(stats, &graph->ple_model_proj, err);
+
+	for (uint32_t i = 0; i < graph->n_blocks; i++)
+		for (int slot = 0; !s && slot < QC_SLOTS; slot++)
+			s = expect(stats, &graph->blocks[i].slots[slot], err);
+	return s;
+}
+
 static uint64_t weight_bytes(const struct qc_weight *weight)
 {
 	return weight->tensor && weight->tensor->n_dims >= 2

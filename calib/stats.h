@@ -46,6 +46,11 @@ enum qc_status qc_stats_input(void *user, const struct qc_weight *weight, uint64
 /* By the name of the weight; NULL. */
 const struct qc_stat *qc_stats_find(const struct qc_stats *stats, const char *name);
 
+/* A stat of zeros for every matrix product of a graph that has none. Errors as qc_stats_input(). */
+QC_MUST_CHECK
+enum qc_status qc_stats_expect(struct qc_stats *stats, const struct qc_graph *graph,
+			       struct qc_err *err);
+
 /* The bytes that the stats of all of a graph's weights will take. */
 uint64_t qc_stats_bytes(const struct qc_graph *graph);
 

@@ -9,7 +9,9 @@
 /* Matrices with one input, in a half of a block; the first one's input is taken. */
 struct stage {
 	enum qc_slot slots[4]; /* ended by QC_SLOTS */
-	enum qc_slot norm;     /* through which the output joins the stream; 0: it does not */
+	/* What the output goes through to join the stream, which ends the half: itself, a norm, a
+	 * factor; empty: it does not join. */
+	struct qc_joint joint;
 };
 
 struct half_stages {
@@ -21,7 +23,8 @@ static const struct half_stages attention_stages = {
 	&qc_half_attention,
 	{
 		{.slots = {QC_SLOT_Q, QC_SLOT_K, QC_SLOT_V, QC_SLOTS}},
-		{.slots = {QC_SLOT_O, QC_SLOTS}, .norm = QC_SLOT_POST_ATTN_NORM},
+		{.slots = {QC_SLOT_O, QC_SLOTS},
+		 .joint = {{QC_SLOT_O, QC_SLOT_POST_ATTN_NORM, QC_SLOTS}}},
 	},
 };
 
@@ -29,7 +32,8 @@ static const struct half_stages feed_forward_stages = {
 	&qc_half_feed_forward,
 	{
 		{.slots = {QC_SLOT_GATE, QC_SLOT_UP, QC_SLOTS}},
-		{.slots = {QC_SLOT_DOWN, QC_SLOTS}, .norm = QC_SLOT_POST_FFW_NORM},
+		{.slots = {QC_SLOT_DOWN, QC_SLOTS},
+		 .joint = {{QC_SLOT_DOWN, QC_SLOT_POST_FFW_NORM, QC_SLOTS}}},
 	},
 };
 
@@ -37,7 +41,8 @@ static const struct half_stages end_stages = {
 	&qc_half_end,
 	{
 		{.slots = {QC_SLOT_PLE_GATE, QC_SLOTS}},
-		{.slots = {QC_SLOT_PLE_PROJ, QC_SLOTS}, .norm = QC_SLOT_PLE_NORM},
+		{.slots = {QC_SLOT_PLE_PROJ, QC_SLOTS},
+		 .joint = {{QC_SLOT_PLE_PROJ, QC_SLOT_PLE_NORM, QC_SLOT_OUT_SCALE, QC_SLOTS}}},
 	},
 };
 
@@ -55,8 +60,8 @@ static enum qc_status catch_input(void *user, const struct qc_weight *weight, ui
 	return qc_fail(err, QC_INTERRUPTED, "input caught");
 }
 
-static enum qc_status run_until_caught(const struct qc_half *half, size_t first, struct qc_catch *c,
-				       const struct qc_weight *weight, struct qc_err *err)
+enum qc_status qc_tune_catch(const struct qc_half *half, size_t first, struct qc_catch *c,
+			     const struct qc_weight *weight, struct qc_err *err)
 {
 	enum qc_status s;
 
@@ -68,127 +73,29 @@ static enum qc_status run_until_caught(const struct qc_half *half, size_t first,
 	return c->x ? QC_OK : s ? s : qc_fail(err, QC_UNSUPPORTED, "a weight is not used");
 }
 
-/* Rows that begin with number `row` of all windows' rows; `missing` NULL: see struct joining. */
-static void add_rows(struct qc_tuning_state *t, size_t row, const float *x, float *y,
-		     const float *missing, size_t rows)
+void qc_tune_add(struct qc_tuning_state *t, size_t row, const float *x, float *y,
+		 const float *wanted, size_t rows)
 {
-	const size_t n = t->learn.n, out = t->learn.out;
 	size_t learnt = row >= t->first_held ? 0 : t->first_held - row;
+	struct qc_moments *const to[] = {&t->learn, &t->held};
+	size_t counts[2];
 
 	learnt = learnt < rows ? learnt : rows;
-	if (learnt)
-		qc_moments_add(&t->learn, x, y, learnt, t->b->threads);
-	if (learnt && missing)
-		qc_moments_add_missing(&t->learn, x, missing, learnt, t->b->threads);
-	x += learnt * n;
-	if (rows > learnt)
-		qc_moments_add(&t->held, x, y + learnt * n, rows - learnt, t->b->threads);
-	if (rows > learnt && missing)
-		qc_moments_add_missing(&t->held, x, missing + learnt * out, rows - learnt,
+	counts[0] = learnt;
+	counts[1] = rows - learnt;
+	for (int i = 0; i < 2; i++) {
+		const size_t at = i ? learnt : 0;
+		const float *part = x + at * t->learn.n;
+
+		if (counts[i] && wanted)
+			qc_moments_add_wanted(to[i], part, wanted + at * t->learn.out, counts[i],
+					      t->b->threads);
+		else if (counts[i])
+			qc_moments_add(to[i], part, y ? y + at * t->learn.n : NULL, counts[i],
 				       t->b->threads);
-}
-
-/*
- * Outputs that are added to the stream, there off by r: what they should be makes up for it. With
- * a norm between, x += g * z / rms(z), a token's error counts by 1 / rms(z), and what is missing in
- * z is r * rms(z) / g: inputs are divided by rms(z), and r by g. rms(z) is the original model's.
- * What a channel with a small g would need changes rms(z) for all: r g / (g^2 + 0.5 mean g^2) is
- * asked for.
- */
-#define SMALL_GAIN 0.5f
-struct joining {
-	const struct qc_half *a;
-	const struct qc_matrix *matrix, *norm; /* of the original model */
-	float *x, *y, *missing;		       /* of one chunk */
-	float *inverse;			       /* of g, by channel */
-};
-
-static void invert_gains(struct joining *j, size_t width)
-{
-	const float *g = j->norm->w;
-	float mean = 0;
-
-	for (size_t i = 0; j->norm->weight && i < width; i++)
-		mean += g[i] * g[i] / (float)width;
-	for (size_t i = 0; i < width; i++) {
-		const float below = j->norm->weight ? g[i] * g[i] + SMALL_GAIN * mean : 1;
-
-		j->inverse[i] = !j->norm->weight ? 1 : below > 0 ? g[i] / below : 0;
+		qc_means_add(&to[i]->means, part, y ? y + at * t->learn.n : NULL,
+			     wanted ? wanted + at * t->learn.out : NULL, counts[i], NULL);
 	}
-}
-
-static enum qc_status open_joining(struct joining *j, const struct qc_tuning_state *t,
-				   const struct stage *stage, struct qc_err *err)
-{
-	const size_t rows = t->b->chunk * t->b->length, width = t->b->graph.width;
-
-	j->matrix = &j->a->loaded.slots[stage->slots[0]];
-	j->norm = &j->a->loaded.slots[stage->norm];
-	j->x = qc_floats(rows, j->matrix->weight->in, 1);
-	j->y = qc_floats(rows, j->matrix->weight->in, 1);
-	j->missing = qc_floats(rows, width, 1);
-	j->inverse = qc_floats(width, 1, 1);
-	if (!j->x || !j->y || !j->missing || !j->inverse)
-		return qc_no_memory(err);
-	invert_gains(j, width);
-	return QC_OK;
-}
-
-static void close_joining(struct joining *j)
-{
-	free(j->x);
-	free(j->y);
-	free(j->missing);
-	free(j->inverse);
-}
-
-/* Divide the inputs of each row by rms(z), z being the original outputs, which stand in `missing`
- * meanwhile. */
-static enum qc_status weigh_rows(struct joining *j, const struct qc_forward *f, size_t rows,
-				 struct qc_err *err)
-{
-	const size_t n = j->matrix->weight->in, width = f->graph.width;
-	enum qc_status s = qc_matrix_apply(f, j->matrix, j->y, rows, j->missing, err);
-
-	for (size_t r = 0; !s && r < rows; r++) {
-		const float *z = j->missing + r * width;
-		double sum = 0;
-		float inverse;
-
-		for (size_t i = 0; i < width; i++)
-			sum += (double)z[i] * (double)z[i];
-		inverse = 1 / sqrtf((float)(sum / (double)width) + f->graph.eps);
-		for (size_t i = 0; i < n; i++) {
-			j->x[r * n + i] *= inverse;
-			j->y[r * n + i] *= inverse;
-		}
-	}
-	return s;
-}
-
-/* The chunk's rows of moments, from row `row` on. */
-static enum qc_status add_joining(struct qc_tuning_state *t, struct joining *j, size_t row,
-				  const struct qc_catch *a, const struct qc_catch *b,
-				  struct qc_err *err)
-{
-	const size_t n = j->matrix->weight->in, width = t->b->graph.width, rows = b->rows;
-	float *x_a, *x_b;
-	enum qc_status s = QC_OK;
-
-	memcpy(j->x, b->x, rows * n * sizeof(float));
-	memcpy(j->y, a->x, rows * n * sizeof(float));
-	if (j->norm->weight)
-		s = weigh_rows(j, t->a, rows, err);
-	if (!s)
-		s = qc_rows_read(&t->a->x, row, rows, t->a->x_buffer, &x_a, err);
-	if (!s)
-		s = qc_rows_read(&t->b->x, row, rows, t->b->x_buffer, &x_b, err);
-	if (s)
-		return s;
-	for (size_t i = 0; i < rows * width; i++)
-		j->missing[i] = (x_a[i] - x_b[i]) * j->inverse[i % width];
-	add_rows(t, row, j->x, j->y, j->missing, rows);
-	return QC_OK;
 }
 
 enum qc_status qc_tune_begin(struct qc_tuning_state *t, size_t n, size_t out, struct qc_err *err)
@@ -219,7 +126,7 @@ enum qc_status qc_tune_solve(struct qc_tuning_state *t, const struct qc_weight *
 	struct qc_curvature curvature = {0};
 	enum qc_status s = QC_OK;
 
-	if (!qc_moments_finite(&t->learn) || !qc_moments_finite(&t->held))
+	if (!qc_moments_complete(&t->learn) || !qc_moments_complete(&t->held))
 		s = qc_fail(err, QC_BAD_INPUT, "NaN or infinite activations go into it");
 	if (!s && enough)
 		s = qc_moments_curvature(&t->learn, damp_of(t), &curvature, err);
@@ -250,8 +157,7 @@ size_t qc_tune_wanted(struct qc_tuning_state *t, const enum qc_slot *slots,
 }
 
 static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
-			     const struct qc_half *b, enum qc_slot slot, struct joining *joining,
-			     struct qc_err *err)
+			     const struct qc_half *b, enum qc_slot slot, struct qc_err *err)
 {
 	const struct qc_weight *weight_a = &t->a->graph.blocks[t->block].slots[slot];
 	const struct qc_weight *weight_b = &t->b->graph.blocks[t->block].slots[slot];
@@ -261,50 +167,50 @@ static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
 	enum qc_status s = y ? QC_OK : qc_no_memory(err);
 
 	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk) {
-		const size_t row = w * t->b->length;
-
-		s = run_until_caught(a, w, &catch_a, weight_a, err);
+		s = qc_tune_catch(a, w, &catch_a, weight_a, err);
 		if (!s)
-			s = run_until_caught(b, w, &catch_b, weight_b, err);
+			s = qc_tune_catch(b, w, &catch_b, weight_b, err);
 		if (s)
 			break;
-		if (joining) {
-			s = add_joining(t, joining, row, &catch_a, &catch_b, err);
-			continue;
-		}
 		memcpy(y, catch_a.x, catch_b.rows * weight_a->in * sizeof(*y));
-		add_rows(t, row, catch_b.x, y, NULL, catch_b.rows);
+		qc_tune_add(t, w * t->b->length, catch_b.x, y, NULL, catch_b.rows);
 	}
 	free(y);
 	return s;
 }
 
+/* What ends the half, unless with experts beside it the sum of both is what joins the stream. */
+static bool joins(const struct qc_tuning_state *t, const struct stage *stage)
+{
+	const struct qc_graph *g = &t->b->graph;
+
+	return stage->joint.slots[0] && !(g->n_experts && stage->slots[0] == QC_SLOT_DOWN);
+}
+
+/* *done: both models have gone through the half. */
 static enum qc_status run_stage(struct qc_tuning_state *t, const struct qc_half *a,
 				const struct qc_half_kind *kind, const struct stage *stage,
-				struct qc_err *err)
+				bool *done, struct qc_err *err)
 {
 	const struct qc_graph *g = &t->b->graph;
 	const struct qc_weight *weight = &g->blocks[t->block].slots[stage->slots[0]];
 	const struct qc_weight *wanted[4];
 	const size_t n_wanted = qc_tune_wanted(t, stage->slots, wanted);
-	/* with experts beside it the sum of both is what joins the stream */
-	const bool joins = stage->norm && !(g->n_experts && stage->slots[0] == QC_SLOT_DOWN);
-	struct joining joining = {.a = a};
 	struct qc_half b = {0};
 	enum qc_status s;
 
+	*done = n_wanted && joins(t, stage);
 	if (!n_wanted)
 		return QC_OK;
-	s = qc_tune_begin(t, weight->in, joins ? g->width : 0, err);
-	if (!s && joins)
-		s = open_joining(&joining, t, stage, err);
+	s = qc_tune_begin(t, weight->in, *done ? g->width : 0, err);
 	if (!s)
 		s = qc_half_open(t->b, t->block, kind, &b, err);
-	if (!s)
-		s = gather(t, a, &b, stage->slots[0], joins ? &joining : NULL, err);
+	if (!s && *done)
+		s = qc_tune_joint(t, a, &b, &stage->joint, err);
+	if (!s && !*done)
+		s = gather(t, a, &b, stage->slots[0], err);
 	qc_half_close(&b);
-	close_joining(&joining);
-	if (!s)
+	if (!s && !*done)
 		s = qc_tune_solve(t, wanted, n_wanted, 0, err);
 	qc_tune_end(t);
 	return s;
@@ -323,15 +229,17 @@ static enum qc_status tune_half(struct qc_tuning_state *t, const struct half_sta
 				struct qc_err *err)
 {
 	struct qc_half a = {0}, b = {0};
+	bool done = false;
 	enum qc_status s = qc_half_open(t->a, t->block, stages->kind, &a, err);
 
 	for (int i = 0; !s && i < 2; i++)
-		s = run_stage(t, &a, stages->kind, &stages->stages[i], err);
-	if (!s)
+		s = run_stage(t, &a, stages->kind, &stages->stages[i], &done, err);
+	if (!s && !done)
 		s = run_half(&a, err);
 	qc_half_close(&a);
-	if (!s)
-		s = qc_half_open(t->b, t->block, stages->kind, &b, err);
+	if (s || done)
+		return s;
+	s = qc_half_open(t->b, t->block, stages->kind, &b, err);
 	if (!s)
 		s = run_half(&b, err);
 	qc_half_close(&b);
@@ -371,7 +279,7 @@ static enum qc_status tune_head(struct qc_tuning_state *t, struct qc_err *err)
 		if (s)
 			break;
 		memcpy(y, x_a, rows * g->width * sizeof(*y)); /* overwritten below */
-		add_rows(t, row, x_b, y, NULL, rows);
+		qc_tune_add(t, row, x_b, y, NULL, rows);
 	}
 	if (!s)
 		s = qc_tune_solve(t, &head, 1, 0, err);

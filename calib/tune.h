@@ -6,13 +6,17 @@
  * and up, then down.
  *
  * Memory beside both models' states: the moments of one input (two, and two more of the held-out
- * windows) and what the solver takes.
+ * windows), what the solver takes, and the inputs of one matrix, all windows', if these are not
+ * many and the models have no limit; else they go to a temporary file.
  */
 #ifndef QC_CALIB_TUNE_H
 #define QC_CALIB_TUNE_H
 
 #include "calib/forward.h"
 #include "calib/moments.h"
+
+/* Of inputs that are kept in memory. */
+#define QC_TUNE_KEPT_BYTES (256ull << 20)
 
 /* A matrix that is to be quantized now. */
 struct qc_tune_job {
@@ -48,5 +52,9 @@ enum qc_status qc_tune(struct qc_forward *original, struct qc_forward *quantized
 QC_MUST_CHECK
 enum qc_status qc_tune_divergence(struct qc_forward *a, size_t row_a, struct qc_forward *b,
 				  size_t row_b, size_t n, double *mean, struct qc_err *err);
+/* That of each row. */
+QC_MUST_CHECK
+enum qc_status qc_tune_divergences(struct qc_forward *a, size_t row_a, struct qc_forward *b,
+				   size_t row_b, size_t n, double *each, struct qc_err *err);
 
 #endif

@@ -13,6 +13,7 @@ struct stage {
 	bool sees_states; /* the input is what the experts see: known of the original model too */
 	size_t seen;	  /* rows of the expert so far */
 	float *x, *y;	  /* [rows, n] weighted inputs of one call */
+	float *weights;	  /* [rows] */
 };
 
 /* What the original model's experts would see of the rows, times the weights. */
@@ -46,6 +47,7 @@ static enum qc_status add_rows(struct stage *s, uint64_t expert, const float *x,
 
 	for (size_t r = 0; r < rows; r++) {
 		learnt += places[r] / b->graph.n_used < t->first_held;
+		s->weights[r] = b->chosen_weights[places[r]];
 		for (size_t i = 0; i < n; i++)
 			s->x[r * n + i] = x[r * n + i] * b->chosen_weights[places[r]];
 	}
@@ -60,6 +62,9 @@ static enum qc_status add_rows(struct stage *s, uint64_t expert, const float *x,
 	if (rows > learnt)
 		qc_moments_add(&t->held, s->x + learnt * n, y ? y + learnt * n : NULL,
 			       rows - learnt, b->threads);
+	qc_means_add(&t->learn.means, s->x, y, NULL, learnt, s->weights);
+	qc_means_add(&t->held.means, s->x + learnt * n, y ? y + learnt * n : NULL, NULL,
+		     rows - learnt, s->weights + learnt);
 	return QC_OK;
 }
 
@@ -120,7 +125,8 @@ static enum qc_status run_stage(struct qc_tuning_state *t, const enum qc_slot *s
 	s.first = &block->slots[*slots];
 	s.x = qc_floats(rows, s.first->in, 1);
 	s.y = qc_floats(rows, s.first->in, 1);
-	if (!s.x || !s.y)
+	s.weights = qc_floats(rows, 1, 1);
+	if (!s.x || !s.y || !s.weights)
 		status = qc_no_memory(err);
 	b->options.input = take_input;
 	b->options.user = &s;
@@ -132,6 +138,7 @@ static enum qc_status run_stage(struct qc_tuning_state *t, const enum qc_slot *s
 	qc_tune_end(t);
 	free(s.x);
 	free(s.y);
+	free(s.weights);
 	return status;
 }
 

@@ -1,4 +1,4 @@
-/* What calib/tune.c and calib/tune_experts.c share. */
+/* What calib/tune.c, tune_joint.c and tune_experts.c share. */
 #ifndef QC_CALIB_TUNE_PARTS_H
 #define QC_CALIB_TUNE_PARTS_H
 
@@ -10,6 +10,11 @@ struct qc_catch {
 	const struct qc_weight *weight;
 	const float *x;
 	size_t rows;
+};
+
+/* Matrices whose output joins the stream; ended by QC_SLOTS. */
+struct qc_joint {
+	enum qc_slot slots[4]; /* the matrix, the norm behind it, a factor of the stream */
 };
 
 struct qc_tuning_state {
@@ -25,6 +30,24 @@ struct qc_tuning_state {
 QC_MUST_CHECK
 enum qc_status qc_tune_begin(struct qc_tuning_state *t, size_t n, size_t out, struct qc_err *err);
 void qc_tune_end(struct qc_tuning_state *t);
+
+/* tune.c: run a half on the windows from `first` on until the input of `weight`, which is *c then;
+ * the states stay as they are. */
+QC_MUST_CHECK
+enum qc_status qc_tune_catch(const struct qc_half *half, size_t first, struct qc_catch *c,
+			     const struct qc_weight *weight, struct qc_err *err);
+
+/* tune.c: add rows to the moments, to those of the held-out windows from row t->first_held on: x
+ * and y (overwritten) or, in moments with T, x and what is wanted. `row`: the number of the first
+ * among all windows' rows. */
+void qc_tune_add(struct qc_tuning_state *t, size_t row, const float *x, float *y,
+		 const float *wanted, size_t rows);
+
+/* tune_joint.c: quantize the matrix that ends a half, and end it for all windows of both models. */
+QC_MUST_CHECK
+enum qc_status qc_tune_joint(struct qc_tuning_state *t, const struct qc_half *a,
+			     const struct qc_half *b, const struct qc_joint *joint,
+			     struct qc_err *err);
 
 /* tune.c: those of `slots` (ended by QC_SLOTS) that the block has and that are wanted. */
 size_t qc_tune_wanted(struct qc_tuning_state *t, const enum qc_slot *slots,

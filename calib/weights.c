@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/fast.h"
+#include "quant/types.h"
+
 #ifdef __clang__ /* warns where sanitizers keep a simd loop from being one */
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif
@@ -16,7 +19,8 @@ struct reading {
 	const struct qc_tensor *tensor;
 	uint64_t row, n, step; /* rows of the source */
 	float *dst;
-	uint64_t failed_at; /* the lowest row that could not be read; UINT64_MAX */
+	qc_dequantize_fn *decode; /* of its raw rows; NULL: it has none that need it */
+	uint64_t failed_at;	  /* the lowest row that could not be read; UINT64_MAX */
 	struct qc_err err;
 };
 
@@ -45,13 +49,37 @@ static bool all_finite(const float *x, uint64_t n)
 	return worst != 0x7f800000;
 }
 
+static uint64_t raw_bytes(const struct qc_source *source, uint64_t n)
+{
+	return n * source->cols / source->type->block_elems * source->type->block_bytes;
+}
+
+/* Raw rows by the decoder of this CPU, others as the source makes them. */
+static enum qc_status decode_block(const struct reading *reading, uint64_t row, uint64_t n,
+				   float *dst, struct qc_scratch *scratch, struct qc_err *err)
+{
+	const struct qc_source *source = reading->tensor->source;
+	const size_t before = scratch->used;
+	enum qc_status s;
+	void *raw;
+
+	if (!reading->decode)
+		return qc_source_read_f32(source, row, n, dst, scratch, err);
+	raw = qc_scratch_take(scratch, raw_bytes(source, n));
+	s = qc_source_read_raw(source, row, n, raw, scratch, err);
+	if (!s)
+		reading->decode(raw, dst, n * source->cols / source->type->block_elems);
+	qc_scratch_give(scratch, before);
+	return s;
+}
+
 static enum qc_status read_block(struct reading *reading, uint64_t at, struct qc_scratch *scratch,
 				 struct qc_err *err)
 {
 	const struct qc_source *source = reading->tensor->source;
 	const uint64_t n = reading->n - at < reading->step ? reading->n - at : reading->step;
 	float *dst = reading->dst + at * source->cols;
-	enum qc_status s = qc_source_read_f32(source, reading->row + at, n, dst, scratch, err);
+	enum qc_status s = decode_block(reading, reading->row + at, n, dst, scratch, err);
 
 	if (!s && !all_finite(dst, n * source->cols))
 		s = qc_fail(err, QC_BAD_INPUT, "NaN or infinite values in rows %llu to %llu",
@@ -63,7 +91,10 @@ static enum qc_status read_block(struct reading *reading, uint64_t at, struct qc
 static void read_blocks(struct reading *reading, int threads)
 {
 	const uint64_t n_blocks = (reading->n + reading->step - 1) / reading->step;
-	const size_t size = qc_source_scratch(reading->tensor->source, reading->step);
+	const struct qc_source *source = reading->tensor->source;
+	const size_t size =
+		qc_source_scratch(source, reading->step) +
+		(reading->decode ? qc_scratch_need(raw_bytes(source, reading->step)) : 0);
 
 #pragma omp parallel num_threads(threads)
 	{
@@ -87,8 +118,14 @@ enum qc_status qc_tensor_read(const struct qc_tensor *tensor, uint64_t row, uint
 {
 	const struct qc_source *source = tensor->source;
 	const uint64_t group = source->row_group ? source->row_group : 1;
-	struct reading reading = {tensor, row, n, 0, dst, UINT64_MAX, {0}};
+	struct reading reading = {
+		.tensor = tensor, .row = row, .n = n, .dst = dst, .failed_at = UINT64_MAX};
+	enum qc_isa isa;
 
+	(void)qc_isa_detect(&isa); /* what it does not know was refused at the start */
+	/* raw rows of nvfp4 are without the tensor's own scale */
+	if (source->ops->read_raw && source->type != &qc_f32 && source->type != &qc_nvfp4)
+		reading.decode = qc_fast_dequantize(source->type, isa);
 	reading.step = FLOATS_AT_A_TIME / (source->cols ? source->cols : 1);
 	reading.step = reading.step < group ? group : reading.step / group * group;
 	if (reading.step > n)

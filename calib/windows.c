@@ -1,10 +1,14 @@
-/* Texts cut into windows. */
-#include "calib/eval.h"
+#include "calib/windows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/utf8.h"
+#include "calib/text_file.h"
+#include "calib/tokenize.h"
+
+enum { SHORTEST = 16 };
 
 void qc_windows_clear(struct qc_windows *windows)
 {
@@ -70,4 +74,91 @@ enum qc_status qc_windows_halves(struct qc_windows *windows, const uint32_t *tok
 			ids[0] = bos.id;
 	}
 	return s;
+}
+
+static enum qc_status check_utf8(const char *path, const char *text, size_t len, struct qc_err *err)
+{
+	size_t at = 0, n;
+
+	if (qc_utf8_valid(text, len))
+		return QC_OK;
+	while (at < len && (n = qc_utf8_length(text + at, len - at)))
+		at += n;
+	return qc_fail(err, QC_BAD_INPUT, "'%s' is not UTF-8: byte %zu is 0x%02x", path, at,
+		       (unsigned char)text[at]);
+}
+
+/* The window i * n / most of all `n` becomes window i. */
+static void spread(struct qc_windows *windows, size_t most)
+{
+	const size_t n = windows->n, length = windows->length;
+
+	for (size_t i = 0; n > most && i < most; i++)
+		memmove(windows->ids + i * length, windows->ids + i * n / most * length,
+			length * sizeof(*windows->ids));
+	windows->n = n > most ? most : n;
+}
+
+static enum qc_status cut(struct qc_windows *windows, const struct qc_tokenizer *tok,
+			  const char *text, size_t len, const struct qc_window_options *options,
+			  struct qc_err *err)
+{
+	const size_t most = options->spread ? 0 : options->most;
+	size_t length = options->length;
+	struct qc_bos bos = {0};
+	struct qc_ids ids = {0};
+	enum qc_status s;
+
+	bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
+	s = qc_tokenizer_encode(tok, text, len, options->full ? 0 : QC_ENCODE_ADD_SPECIAL, &ids,
+				err);
+	while (length > SHORTEST && ids.n / length < options->fewest)
+		length /= 2;
+	if (!s && options->full)
+		s = qc_windows_full(windows, ids.ids, ids.n, bos, length, most, err);
+	else if (!s)
+		s = qc_windows_halves(windows, ids.ids, ids.n, bos, length, most, err);
+	qc_ids_clear(&ids);
+	if (!s && options->spread && options->most)
+		spread(windows, options->most);
+	return s;
+}
+
+enum qc_status qc_windows_of_text(struct qc_windows *windows, const struct qc_model *model,
+				  const char *path, const struct qc_window_options *options,
+				  struct qc_err *err)
+{
+	struct qc_tokenizer *tok = NULL;
+	char *text = NULL;
+	size_t len = 0;
+	enum qc_status s = qc_text_read(path, &text, &len, err);
+
+	if (!s && options->utf8)
+		s = check_utf8(path, text, len, err);
+	if (!s)
+		s = qc_tokenizer_open(&tok, model, err);
+	if (!s)
+		s = cut(windows, tok, text, len, options, err);
+	qc_tokenizer_close(tok);
+	free(text);
+	return s;
+}
+
+enum qc_status qc_windows_hold_out(struct qc_windows *windows, size_t one_in, struct qc_err *err)
+{
+	const size_t n = windows->n, length = windows->length, n_held = n / one_in;
+	uint32_t *ids = malloc((n * length + 1) * sizeof(*ids));
+	size_t learnt = 0, held = 0;
+
+	if (!ids)
+		return qc_no_memory(err);
+	for (size_t i = 0; i < n; i++) {
+		const bool is_held = i % one_in == one_in / 2 && held < n_held;
+		const size_t to = is_held ? n - n_held + held++ : learnt++;
+
+		memcpy(ids + to * length, windows->ids + i * length, length * sizeof(*ids));
+	}
+	free(windows->ids);
+	windows->ids = ids;
+	return QC_OK;
 }

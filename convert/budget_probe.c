@@ -10,12 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "calib/eval.h"
 #include "calib/forward.h"
 #include "calib/stats.h"
-#include "calib/text_file.h"
-#include "calib/tokenize.h"
 #include "calib/tune.h"
+#include "calib/windows.h"
 #include "convert/adapters.h"
 #include "convert/budget.h"
 
@@ -134,43 +132,6 @@ static enum qc_status open_model(const struct probe *p, struct qc_model *model, 
 	return s ? s : qc_model_set_layout(model, QC_LAYOUT_GGUF, err);
 }
 
-/* WINDOWS windows, evenly spread over the text. */
-static enum qc_status cut(struct probe *p, const char *text, size_t len, struct qc_err *err)
-{
-	struct qc_tokenizer *tok = NULL;
-	struct qc_ids ids = {0};
-	struct qc_bos bos = {0};
-	struct qc_windows *w = &p->windows;
-	enum qc_status s = qc_tokenizer_open(&tok, &p->reference, err);
-
-	if (!s)
-		s = qc_tokenizer_encode(tok, text, len, 0, &ids, err);
-	if (!s) {
-		bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
-		s = qc_windows_full(w, ids.ids, ids.n, bos, LENGTH, 0, err);
-	}
-	for (size_t i = 0; !s && w->n > WINDOWS && i < WINDOWS; i++)
-		memmove(w->ids + i * LENGTH, w->ids + i * w->n / WINDOWS * LENGTH,
-			LENGTH * sizeof(*w->ids));
-	if (!s && w->n > WINDOWS)
-		w->n = WINDOWS;
-	qc_ids_clear(&ids);
-	qc_tokenizer_close(tok);
-	return s;
-}
-
-static enum qc_status read_text(struct probe *p, struct qc_err *err)
-{
-	char *text = NULL;
-	size_t len = 0;
-	enum qc_status s = qc_text_read(p->budget->options->calib, &text, &len, err);
-
-	if (!s)
-		s = cut(p, text, len, err);
-	free(text);
-	return s;
-}
-
 /* The model as it is: its states stay in p->reference_forward. */
 static enum qc_status run_reference(struct probe *p, struct qc_err *err)
 {
@@ -287,13 +248,20 @@ static enum qc_status probe_all(struct probe *p, struct qc_err *err)
 
 enum qc_status qc_budget_probe(struct qc_budget *budget, struct qc_err *err)
 {
+	static const struct qc_window_options windows = {
+		.length = LENGTH,
+		.most = WINDOWS,
+		.spread = true,
+		.full = true,
+	};
 	struct probe p = {.budget = budget, .stats = {.threads = budget->options->threads}};
 	enum qc_status s = open_model(&p, &p.reference, err);
 
 	if (!s)
 		s = open_model(&p, &p.model, err);
 	if (!s)
-		s = read_text(&p, err);
+		s = qc_windows_of_text(&p.windows, &p.reference, budget->options->calib, &windows,
+				       err);
 	if (!s)
 		s = run_reference(&p, err);
 	if (!s)

@@ -7,21 +7,16 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "base/utf8.h"
-#include "calib/text_file.h"
-#include "calib/tokenize.h"
 #include "convert/writer.h"
 
 enum {
-	DEFAULT_LENGTH = 512,
-	MOST_LENGTH = 1 << 20,
 	MOST_GROUP = 64, /* windows: more make no weight cheaper to decode */
 	DEFAULT_MEMORY = 1 << 30,
 };
 
 static size_t window_length(const struct qc_calibrate_options *options)
 {
-	return options->length ? options->length : DEFAULT_LENGTH;
+	return options->length ? options->length : QC_WINDOW_LENGTH;
 }
 
 static enum qc_status check_options(const struct qc_calibrate_options *o, struct qc_err *err)
@@ -37,61 +32,25 @@ static enum qc_status check_options(const struct qc_calibrate_options *o, struct
 		return qc_fail(err, QC_USAGE,
 			       "--resume: without a model there is nothing to go on "
 			       "with");
-	if (window_length(o) > MOST_LENGTH)
-		return qc_fail(err, QC_USAGE, "--ctx %zu is above %d", o->length, MOST_LENGTH);
+	if (window_length(o) > QC_WINDOW_LONGEST)
+		return qc_fail(err, QC_USAGE, "--ctx %zu is above %d", o->length,
+			       QC_WINDOW_LONGEST);
 	return QC_OK;
-}
-
-static enum qc_status check_utf8(const char *path, const char *text, size_t len, struct qc_err *err)
-{
-	size_t at = 0, n;
-
-	if (qc_utf8_valid(text, len))
-		return QC_OK;
-	while (at < len && (n = qc_utf8_length(text + at, len - at)))
-		at += n;
-	return qc_fail(err, QC_BAD_INPUT, "'%s' is not UTF-8: byte %zu is 0x%02x", path, at,
-		       (unsigned char)text[at]);
-}
-
-static enum qc_status cut(struct qc_calibration *c, const struct qc_tokenizer *tok,
-			  const char *text, size_t len, struct qc_err *err)
-{
-	const struct qc_calibrate_options *o = c->options;
-	struct qc_bos bos = {0};
-	struct qc_ids ids = {0};
-	enum qc_status s;
-
-	bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
-	s = qc_tokenizer_encode(tok, text, len, o->full ? 0 : QC_ENCODE_ADD_SPECIAL, &ids, err);
-	if (!s && o->full)
-		s = qc_windows_full(&c->windows, ids.ids, ids.n, bos, window_length(o), o->most,
-				    err);
-	else if (!s)
-		s = qc_windows_halves(&c->windows, ids.ids, ids.n, bos, window_length(o), o->most,
-				      err);
-	qc_ids_clear(&ids);
-	if (!s && c->windows.n > UINT32_MAX)
-		s = qc_fail(err, QC_UNSUPPORTED, "%zu windows", c->windows.n);
-	return s;
 }
 
 static enum qc_status read_text(struct qc_calibration *c, struct qc_err *err)
 {
-	const char *path = c->options->text;
-	struct qc_tokenizer *tok = NULL;
-	char *text = NULL;
-	size_t len = 0;
-	enum qc_status s = qc_text_read(path, &text, &len, err);
+	const struct qc_calibrate_options *o = c->options;
+	const struct qc_window_options options = {
+		.length = window_length(o),
+		.most = o->most,
+		.full = o->full,
+		.utf8 = true,
+	};
+	enum qc_status s = qc_windows_of_text(&c->windows, &c->model, o->text, &options, err);
 
-	if (!s)
-		s = check_utf8(path, text, len, err);
-	if (!s)
-		s = qc_tokenizer_open(&tok, &c->model, err);
-	if (!s)
-		s = cut(c, tok, text, len, err);
-	qc_tokenizer_close(tok);
-	free(text);
+	if (!s && c->windows.n > UINT32_MAX)
+		s = qc_fail(err, QC_UNSUPPORTED, "%zu windows", c->windows.n);
 	return s;
 }
 

@@ -156,8 +156,11 @@ static enum qc_status bring_together(struct check *c)
 	}
 	if (is_hf(c->file) && qc_experts_are_single(c->file) && has_fused_experts(c->source)) {
 		s = qc_model_set_layout(c->source, c->file->layout, c->err);
-		return s ? s : qc_experts_split(c->source, c->err);
+		return s ? s : qc_experts_split(c->source, true, c->err);
 	}
+	if (is_hf(c->file) && is_hf(c->source) && qc_experts_are_single(c->source) &&
+	    has_fused_experts(c->file))
+		return qc_experts_join(c->source, c->err);
 	c->stored_names =
 		is_hf(c->file) && is_hf(c->source) && c->file->layout != c->source->layout;
 	if (!c->stored_names)

@@ -292,8 +292,8 @@ void cli_help(const struct cli_command *command, FILE *out)
 	for (const struct cli_option *option = command->options; option->name; option++) {
 		char left[48];
 
-		snprintf(left, sizeof(left), "%s%s%s%s", *option->name == '-' ? "" : "--", option->name,
-			 option->arg ? " " : "", option->arg ? option->arg : "");
+		snprintf(left, sizeof(left), "%s%s%s%s", *option->name == '-' ? "" : "--",
+			 option->name, option->arg ? " " : "", option->arg ? option->arg : "");
 		fprintf(out, "  %-26s %s\n", left, option->help);
 	}
 	if (command->name)

@@ -92,6 +92,18 @@ void cli_json_field(const char *before, const char *key, const char *text);
 struct qc_kv;
 void cli_print_value(const struct qc_kv *kv, bool json);
 
+/* cmd_plan.c: where a conversion comes from, what it makes at what cost, and what it does not bring
+ * along; every tensor, on stdout; and how it went, on stderr. */
+struct qc_plan;
+void cli_print_plan(FILE *out, const struct qc_plan *plan, const char *output);
+void cli_print_steps(const struct qc_plan *plan);
+void cli_print_summary(const struct qc_plan *plan, const struct qconv_summary *summary,
+		       const char *output);
+/* cmd_plan_json.c: the same on stdout. */
+void cli_json_plan(const struct qc_plan *plan, const char *output);
+void cli_json_summary(const struct qc_plan *plan, const struct qconv_summary *summary,
+		      const char *output);
+
 /* cmd_progress.c: the progress callback; `user` is a struct cli_progress. One updating line on a
  * terminal, else a plain line about every ten percent. */
 struct cli_progress {

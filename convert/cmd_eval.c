@@ -5,11 +5,9 @@
 
 #include "base/checked.h"
 #include "calib/eval.h"
-#include "calib/text_file.h"
-#include "calib/tokenize.h"
 #include "convert/cli.h"
 
-enum { DEFAULT_LENGTH = 512, MOST_LENGTH = 1 << 20, DEFAULT_MEMORY = 1 << 30 };
+enum { DEFAULT_MEMORY = 1 << 30 };
 
 /* One model at work. */
 struct subject {
@@ -56,42 +54,19 @@ static void close_subject(struct subject *subject)
 	qc_model_close(&subject->model);
 }
 
-static enum qc_status cut(const struct qc_tokenizer *tok, const char *text, size_t len,
-			  const struct cli_args *args, struct qc_windows *windows,
-			  struct qc_err *err)
-{
-	const size_t length = args->ctx ? args->ctx : DEFAULT_LENGTH;
-	struct qc_bos bos = {0};
-	struct qc_ids ids = {0};
-	enum qc_status s;
-
-	if (length > MOST_LENGTH)
-		return qc_fail(err, QC_USAGE, "--ctx %zu is above %d", length, MOST_LENGTH);
-	bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
-	s = qc_tokenizer_encode(tok, text, len, args->full ? 0 : QC_ENCODE_ADD_SPECIAL, &ids, err);
-	if (!s && args->full)
-		s = qc_windows_full(windows, ids.ids, ids.n, bos, length, args->windows, err);
-	else if (!s)
-		s = qc_windows_halves(windows, ids.ids, ids.n, bos, length, args->windows, err);
-	qc_ids_clear(&ids);
-	return s;
-}
-
 static enum qc_status make_windows(const struct subject *subject, const struct cli_args *args,
 				   struct qc_windows *windows, struct qc_err *err)
 {
-	struct qc_tokenizer *tok = NULL;
-	char *text = NULL;
-	size_t len = 0;
-	enum qc_status s = qc_text_read(args->text, &text, &len, err);
+	const struct qc_window_options options = {
+		.length = args->ctx ? args->ctx : QC_WINDOW_LENGTH,
+		.most = args->windows,
+		.full = args->full,
+	};
 
-	if (!s)
-		s = qc_tokenizer_open(&tok, &subject->model, err);
-	if (!s)
-		s = cut(tok, text, len, args, windows, err);
-	qc_tokenizer_close(tok);
-	free(text);
-	return s;
+	if (options.length > QC_WINDOW_LONGEST)
+		return qc_fail(err, QC_USAGE, "--ctx %zu is above %d", options.length,
+			       QC_WINDOW_LONGEST);
+	return qc_windows_of_text(windows, &subject->model, args->text, &options, err);
 }
 
 static void print_percentiles(const char *unit, const double *percents, const double *values,

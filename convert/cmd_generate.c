@@ -9,6 +9,7 @@ enum { DEFAULT_TOKENS = 64, MOST_TOKENS = 1 << 16 };
 /* A text that grows; logits of its last position. */
 struct speech {
 	struct qconv_model *model;
+	struct qconv_session *session;
 	uint32_t *ids;
 	size_t n;
 	float *logits;
@@ -70,9 +71,11 @@ static int speak(struct speech *s, size_t n, struct qconv_error *error)
 	int code = print_new(s, false, error);
 
 	for (size_t i = 0; !code && i < n; i++) {
+		const size_t had = qconv_session_length(s->session), new = s->n - had;
 		uint32_t id;
 
-		code = qconv_forward(s->model, s->ids, s->n, s->n - 1, s->logits, error);
+		code = qconv_session_append(s->session, s->ids + had, new, new - 1, s->logits,
+					    error);
 		if (code)
 			break;
 		id = most_probable(s->logits, vocab);
@@ -107,6 +110,31 @@ static int prepare(struct speech *s, const char *prompt, size_t n, struct qconv_
 	return QCONV_DONE;
 }
 
+static void print_part(const char *name, uint64_t bytes, const char *what)
+{
+	char size[16];
+
+	printf("  %-9s %8s  %s\n", name, cli_bytes(bytes, size, sizeof(size)), what);
+}
+
+/* The arithmetic of --dry-run. */
+static void print_session(const struct speech *s, size_t n)
+{
+	struct qconv_session_memory m;
+	char kept[64] = "all weights, decoded once", size[16];
+
+	qconv_session_memory(s->model, s->n + n, &m);
+	if (m.kept < m.weights)
+		snprintf(kept, sizeof(kept), "weights that stay decoded, of %s",
+			 cli_bytes(m.weights, size, sizeof(size)));
+	printf("%zu tokens of prompt, at most %zu more\n", s->n, n);
+	print_part("cache", m.cache, "keys and values of all tokens");
+	print_part("kept", m.kept, kept);
+	print_part("work", m.work, "activations, weights that do not stay, logits");
+	printf("peak memory %s, beside the program and its vocabulary\n",
+	       cli_bytes(m.peak, size, sizeof(size)));
+}
+
 int cli_generate(struct cli_args *args)
 {
 	const size_t n = args->n_tokens ? args->n_tokens : DEFAULT_TOKENS;
@@ -118,7 +146,6 @@ int cli_generate(struct cli_args *args)
 	};
 	struct qconv_error error = {0};
 	struct speech s = {0};
-	char size[16];
 	int code;
 
 	if (n > MOST_TOKENS) {
@@ -129,13 +156,14 @@ int cli_generate(struct cli_args *args)
 	if (!code)
 		code = prepare(&s, args->prompt, n, &error);
 	if (!code && args->dry_run)
-		printf("%zu tokens of prompt, at most %zu more: %s of activations and decoded "
-		       "weights\n",
-		       s.n, n, cli_bytes(qconv_run_bytes(s.model, s.n + n), size, sizeof(size)));
-	else if (!code) {
+		print_session(&s, n);
+	else if (!code)
+		code = qconv_session_open(&s.session, s.model, s.n + n, &error);
+	if (!code && s.session) {
 		code = speak(&s, n, &error);
 		putchar('\n');
 	}
+	qconv_session_close(s.session);
 	free(s.ids);
 	free(s.logits);
 	qconv_close(s.model);

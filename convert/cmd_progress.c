@@ -39,7 +39,7 @@ static void format_line(const struct qconv_progress *state, double seconds, char
 		state->bytes_total ? (double)state->bytes_done / (double)state->bytes_total : 1;
 	double rate = seconds > 0 ? (double)state->bytes_done / seconds * 1e-9 : 0;
 	double left = part > 0 ? seconds * (1 - part) / part : 0;
-	char what[112];
+	char what[112], speed[32] = "";
 
 	if (state->tensor)
 		snprintf(what, sizeof(what), "[%llu/%llu] %.63s %s -> %s",
@@ -51,8 +51,11 @@ static void format_line(const struct qconv_progress *state, double seconds, char
 	for (char *c = what; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
-	snprintf(line, size, "%s  %.2f GB/s  %.0f%%  ETA %d:%02d", what, rate, part * 100,
-		 (int)left / 60, (int)left % 60);
+	/* calibration counts blocks */
+	if (strcmp(state->phase, "calibrate"))
+		snprintf(speed, sizeof(speed), "  %.2f GB/s", rate);
+	snprintf(line, size, "%s%s  %.0f%%  ETA %d:%02d", what, speed, part * 100, (int)left / 60,
+		 (int)left % 60);
 }
 
 void cli_progress_show(const struct qconv_progress *state, void *user)

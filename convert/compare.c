@@ -70,17 +70,6 @@ static bool by_bytes(const struct qc_compare_pair *pair)
 	return pair->source && !(decodes(pair->file) && decodes(pair->source));
 }
 
-static uint64_t gcd(uint64_t a, uint64_t b)
-{
-	while (b) {
-		uint64_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
-}
-
 /* Elements that are whole rows on both sides: the rows of a flat tensor of blocks are one block. */
 static uint64_t unit_of(const struct qc_compare_pair *pair)
 {
@@ -89,7 +78,7 @@ static uint64_t unit_of(const struct qc_compare_pair *pair)
 	if (!pair->source)
 		return a;
 	b = pair->source->source->cols;
-	return qc_mul(a / gcd(a, b), b, &unit) ? unit : UINT64_MAX;
+	return qc_mul(a / qc_gcd(a, b), b, &unit) ? unit : UINT64_MAX;
 }
 
 static uint64_t elems_of(const struct qc_source *source)

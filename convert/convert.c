@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "convert/adapters.h"
+#include "convert/awq_plan.h"
 #include "convert/check.h"
 #include "convert/exact.h"
 #include "convert/jobs.h"
+#include "convert/learn.h"
 #include "convert/manifest.h"
 #include "convert/output.h"
 #include "convert/read_back.h"
@@ -124,9 +126,7 @@ static enum qc_status produce(struct conversion *c, struct qc_err *err)
 	enum qc_status s = prepare(c, err);
 
 	if (!s)
-		s = qc_jobs_measure(c->plan, c->options, err);
-	if (!s)
-		s = qc_tune_plan(c->plan, c->options, &c->tuning, err);
+		s = qc_awq_plan(c->plan, c->options, &c->tuning, err);
 	if (!s && c->plan->measure &&
 	    c->plan->out.is_set) /* there may be more files now, or fewer */
 		s = prepare(c, err);
@@ -160,14 +160,42 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* The same plan, with weights that the text gives; the model is opened anew, as planning has
+ * brought it into the target's layout. */
+static enum qc_status learn(struct conversion *c, struct qc_err *err)
+{
+	struct qc_model *model = c->plan->model;
+	const struct qc_format *target = c->plan->target;
+	char *path = strdup(model->path);
+	struct qc_imatrix weights = {0};
+	enum qc_status s = path ? prepare(c, err) : qc_no_memory(err);
+
+	if (!s)
+		s = qc_learn(c->plan, c->options, &weights, err);
+	if (!s) {
+		qc_plan_clear(c->plan);
+		qc_model_close(model);
+		s = qc_model_open(model, path, err);
+	}
+	if (!s)
+		s = qc_adapters_apply(model, target, c->options, err);
+	if (!s)
+		s = qc_plan_build_weighted(c->plan, model, target, c->options, &weights, err);
+	qc_imatrix_clear(&weights);
+	free(path);
+	return s;
+}
+
 enum qc_status qc_convert_plan(struct qc_plan *plan, const char *output,
 			       const struct qconv_options *options, struct qconv_summary *summary,
 			       struct qc_err *err)
 {
 	struct conversion c = {.plan = plan, .options = options, .output = output};
 	double started = now();
-	enum qc_status s = produce(&c, err);
+	enum qc_status s = plan->learning.peak ? learn(&c, err) : QC_OK;
 
+	if (!s)
+		s = produce(&c, err);
 	if (!s && summary) {
 		*summary = (struct qconv_summary){
 			.n_tensors = plan->n_steps,

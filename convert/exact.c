@@ -43,6 +43,9 @@ enum qc_status qc_plan_conclude(struct qc_plan *plan, struct qc_err *err)
 		struct qc_step *step = &plan->steps[i];
 		uint64_t n;
 
+		if (step->packing && step->packing->conclude && !step->copy &&
+		    step->packing->conclude(plan, step, err))
+			return err->status;
 		if (!step->lattice)
 			continue;
 		n = step->rows * step->cols / step->to->block_elems;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "convert/hf_fused.h"
 #include "convert/method.h"
 #include "convert/user_rules.h"
 #include "quant/types.h"
@@ -335,6 +336,8 @@ enum qc_status qc_hf_choose(struct qc_plan *plan, const struct qconv_options *op
 		s = choose_one(&c, &plan->model->tensors[i], &choices[i], err);
 	if (!s)
 		s = check_any_packed(plan, choices, err);
+	if (!s)
+		s = qc_hf_check_fused(plan, choices, err);
 	qc_user_rules_clear(&c.rules);
 	qc_user_rules_clear(&c.skips);
 	return s;

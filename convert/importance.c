@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "convert/gguf_options.h"
 #include "convert/step.h"
 #include "formats/arch/arch.h"
@@ -20,18 +21,6 @@ static const struct {
 	{".ffn_gate_up_exps.", ".ffn_up_exps."},
 };
 
-/* `name` with its first `from` replaced; false when it has none or there is no room. */
-static bool replaced(const char *name, const char *from, const char *to, char *buf, size_t size)
-{
-	const char *at = strstr(name, from);
-	int n;
-
-	if (!at)
-		return false;
-	n = snprintf(buf, size, "%.*s%s%s", (int)(at - name), name, to, at + strlen(from));
-	return n > 0 && (size_t)n < size;
-}
-
 /* The name of the experts' tensor that the tensor, one expert's matrix, is a part of; false when it
  * is none. */
 static bool stacked_name(const struct qc_tensor *tensor, char *buf, size_t size)
@@ -39,7 +28,7 @@ static bool stacked_name(const struct qc_tensor *tensor, char *buf, size_t size)
 	char number[32];
 
 	snprintf(number, sizeof(number), ".%d.weight", tensor->expert);
-	return tensor->expert >= 0 && replaced(tensor->name, number, ".weight", buf, size);
+	return tensor->expert >= 0 && qc_text_replace(tensor->name, number, ".weight", buf, size);
 }
 
 struct qc_imatrix_entry *qc_importance_find(const struct qc_imatrix *im,
@@ -54,7 +43,7 @@ struct qc_imatrix_entry *qc_importance_find(const struct qc_imatrix *im,
 		snprintf(stacked, sizeof(stacked), "%s", tensor->name);
 	entry = qc_imatrix_find(im, stacked);
 	for (size_t i = 0; !entry && i < sizeof(parts) / sizeof(*parts); i++)
-		if (replaced(stacked, parts[i].whole, parts[i].part, name, sizeof(name)))
+		if (qc_text_replace(stacked, parts[i].whole, parts[i].part, name, sizeof(name)))
 			entry = qc_imatrix_find(im, name);
 	return entry;
 }
@@ -123,6 +112,18 @@ enum qc_status qc_importance_read(struct qc_plan *plan, const struct qconv_optio
 	if (!s)
 		s = check_names(&plan->imatrix, plan->model, err);
 	return s ? qc_fail_in(err, "'%s'", options->imatrix) : QC_OK;
+}
+
+void qc_importance_scale(struct qc_plan *plan)
+{
+	for (size_t i = 0; i < plan->scales->n; i++) {
+		const struct qc_channel_scale *scale = &plan->scales->list[i];
+		struct qc_imatrix_entry *entry = qc_imatrix_find(&plan->imatrix, scale->name);
+		const uint64_t n = scale->in_sets * scale->n_in;
+
+		for (uint64_t j = 0; scale->in && entry && j < entry->n * entry->cols; j++)
+			entry->sums[j] /= scale->in[j % n] * scale->in[j % n];
+	}
 }
 
 /* Whether the encoder does something with weights. */
@@ -252,8 +253,9 @@ enum qc_status qc_importance_keys(const struct qc_plan *plan, struct qc_meta *me
 
 	if (!plan->imatrix_path)
 		return QC_OK;
-	s = qc_meta_set_string(meta, "quantize.imatrix.file", plan->imatrix_path,
-			       shortened(plan->imatrix_path), err);
+	s = plan->learnt ? QC_OK
+			 : qc_meta_set_string(meta, "quantize.imatrix.file", plan->imatrix_path,
+					      shortened(plan->imatrix_path), err);
 	if (!s && im->n_datasets)
 		s = qc_meta_set_string(meta, "quantize.imatrix.dataset", im->datasets[0],
 				       shortened(im->datasets[0]), err);

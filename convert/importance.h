@@ -24,6 +24,9 @@ struct qc_imatrix_entry *qc_importance_find(const struct qc_imatrix *im,
 QC_MUST_CHECK
 enum qc_status qc_importance_attach(struct qc_plan *plan, struct qc_err *err);
 
+/* Divide the weights by the squares of plan->scales, as the inputs are divided by the scales. */
+void qc_importance_scale(struct qc_plan *plan);
+
 /* What llama-quantize writes about it into a GGUF: quantize.imatrix.*. */
 QC_MUST_CHECK
 enum qc_status qc_importance_keys(const struct qc_plan *plan, struct qc_meta *meta,

@@ -1,9 +1,9 @@
 #include "convert/input_scales.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
 #include "convert/importance.h"
 #include "quant/nvfp4_pack.h"
 #include "quant/types.h"
@@ -31,18 +31,6 @@ static float amax_of(const struct qc_imatrix_entry *entry, uint64_t index)
 	return most;
 }
 
-/* `name` with its `from` replaced; false when it has none or is too long. */
-static bool replaced(const char *name, const char *from, const char *to, char *buf, size_t size)
-{
-	const char *at = strstr(name, from);
-	int n;
-
-	if (!at)
-		return false;
-	n = snprintf(buf, size, "%.*s%s%s", (int)(at - name), name, to, at + strlen(from));
-	return n > 0 && (size_t)n < size;
-}
-
 /* The largest of what the weight of this name and its siblings have seen; 0: nobody knows. Some
  * have no entry of their own: keys of blocks that use those of another block. */
 static float shared_amax(const struct qc_imatrix *im, const char *name, uint64_t index)
@@ -55,8 +43,8 @@ static float shared_amax(const struct qc_imatrix *im, const char *name, uint64_t
 				char other[256];
 				float amax = 0;
 
-				if (replaced(name, siblings[k][from], siblings[k][to], other,
-					     sizeof(other)))
+				if (qc_text_replace(name, siblings[k][from], siblings[k][to], other,
+						    sizeof(other)))
 					amax = amax_of(qc_imatrix_find(im, other), index);
 				most = amax > most ? amax : most;
 			}
@@ -105,8 +93,8 @@ enum qc_status qc_input_scales_set(struct qc_plan *plan, const struct qconv_opti
 			       options->act, options->quant ? options->quant : "nothing");
 	if (!plan->imatrix_path)
 		return qc_fail(err, QC_USAGE,
-			       "--act needs the ranges of activations: --imatrix FILE, from 'qconv "
-			       "calibrate'");
+			       "--act needs the ranges of activations: --calib TEXT, or --imatrix "
+			       "FILE from 'qconv calibrate'");
 	for (size_t i = 0; i < plan->imatrix.n_entries; i++)
 		any = any || plan->imatrix.entries[i].amax;
 	if (!any)

@@ -68,7 +68,7 @@ static void report(struct queue *q, const struct job *job)
 	struct qconv_progress progress = {
 		.phase = q->output ? "convert" : "measure",
 		.tensor = step->name,
-		.from = step->from->name,
+		.from = qc_tensor_stored_as(step->tensor),
 		.to = step->to_name,
 		.tensor_index = job->step,
 		.n_tensors = q->plan->n_steps,

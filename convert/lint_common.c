@@ -48,7 +48,9 @@ static enum qc_status check_companions(struct lint *lint, const struct lint_modu
 
 static enum qc_status check_shapes(struct lint *lint, const struct lint_module *module)
 {
-	return module->complete ? module->scheme->check_shapes(lint, module) : QC_OK;
+	return module->complete && module->scheme->check_shapes
+		       ? module->scheme->check_shapes(lint, module)
+		       : QC_OK;
 }
 
 /* A scale of two dimensions is said to stand in a row and a group. */
@@ -114,7 +116,7 @@ static enum qc_status check_scales(struct lint *lint, const struct lint_module *
 	const struct lint_scale *scale = module->scheme->scales;
 	enum qc_status s = QC_OK;
 
-	for (size_t i = 0; !s && scale[i].part != LINT_PARTS; i++) {
+	for (size_t i = 0; !s && scale && scale[i].part != LINT_PARTS; i++) {
 		const struct qc_tensor *tensor = lint_part(lint, module, scale[i].part);
 		struct lint_scale as = scale[i];
 

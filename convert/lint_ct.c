@@ -179,6 +179,30 @@ static enum qc_status check_activations(struct lint *lint)
 	return QC_OK;
 }
 
+/* The number behind ".experts." in a name that has one. */
+static bool is_single_expert(const char *name)
+{
+	const char *at = strstr(name, ".experts.");
+
+	return at && at[9] >= '0' && at[9] <= '9';
+}
+
+/* Their loaders know experts in one tensor only, whatever llm-compressor makes of them. */
+static enum qc_status check_experts(struct lint *lint)
+{
+	const struct qc_json *json = &lint->config.json;
+
+	if (!qc_json_equals(json, lint_config_get(lint, "model_type"), "gpt_oss"))
+		return QC_OK;
+	for (size_t i = 0; i < lint->n_modules; i++)
+		if (is_ct(lint, &lint->modules[i]) && is_single_expert(lint->modules[i].name))
+			return lint_report(lint, QC_LINT_WARNING,
+					   lint_module_subject(lint, &lint->modules[i]),
+					   "experts one by one, as llm-compressor names them",
+					   "experts in one tensor (gate_up_proj_blocks, ...)");
+	return QC_OK;
+}
+
 const struct lint_rule lint_rules_ct[] = {
 	{
 		.name = "ct-format",
@@ -196,6 +220,13 @@ const struct lint_rule lint_rules_ct[] = {
 		.loader = "vLLM quantizes activations with an uninitialised scale and answers "
 			  "nonsense, or fails on a tensor that it does not know",
 		.check = check_activations,
+	},
+	{
+		.name = "ct-gpt-oss-experts",
+		.loader = "vLLM's gpt_oss.py (of September 2026) skips them in silence, "
+			  "transformers has "
+			  "no such modules: experts stay uninitialised",
+		.check = check_experts,
 	},
 	{0},
 };

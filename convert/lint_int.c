@@ -306,6 +306,29 @@ static enum qc_status check_version(struct lint *lint, const struct lint_module 
 			   "\"gemm\"");
 }
 
+static const struct qc_qtype *const i32[] = {&qc_i32, NULL};
+static const struct qc_qtype *const f16[] = {&qc_f16, NULL};
+
+static const struct lint_need gemv_needs[] = {
+	{PART_QWEIGHT, i32, false},
+	{PART_QZEROS, i32, false},
+	{PART_SCALES, f16, false},
+	{.part = LINT_PARTS},
+};
+static const char *const gemv_methods[] = {"awq", NULL};
+
+/* Packed along the inputs, its shapes padded: reading the weights shows what is wrong with them. */
+const struct lint_scheme lint_awq_gemv = {
+	.name = "AWQ (GEMV)",
+	.methods = gemv_methods,
+	.loader = "AutoAWQ and transformers fail; vLLM and SGLang read AWQ's GEMM form only",
+	.needs = gemv_needs,
+	.codes = PART_QWEIGHT,
+	.global = LINT_PARTS,
+	.input = LINT_PARTS,
+	.num_bits = 4,
+};
+
 const struct lint_rule lint_rules_int[] = {
 	{
 		.name = "group-size",

@@ -85,7 +85,7 @@ struct lint_scheme {
 	const char *const *formats;	 /* compressed-tensors' format; NULL: not theirs */
 	const char *loader;		 /* who reads it, and what comes of a wrong companion */
 	const struct lint_need *needs;	 /* up to LINT_PARTS */
-	const struct lint_scale *scales; /* up to LINT_PARTS */
+	const struct lint_scale *scales; /* up to LINT_PARTS; NULL: none are examined */
 	enum lint_part codes;		 /* the part that holds them */
 	enum lint_part global;		 /* NVFP4's factor; LINT_PARTS: none */
 	enum lint_part input;		 /* activations' scale; LINT_PARTS: none */
@@ -94,12 +94,12 @@ struct lint_scheme {
 	bool divides;			 /* the global scale is a divisor */
 	bool transposed;		 /* packed along axis 1: all experts in one tensor */
 	/* What the companions' shapes must be, for weights that have all they need. */
-	lint_shapes_fn *check_shapes;
+	lint_shapes_fn *check_shapes; /* NULL: reading them tells */
 };
 
 extern const struct lint_scheme lint_nvfp4_modelopt, lint_nvfp4_experts, lint_nvfp4_ct,
 	lint_mxfp4_gpt_oss, lint_mxfp4_ct, lint_mxfp4_modelopt, lint_fp8, lint_bnb4, lint_bnb8,
-	lint_gptq, lint_awq, lint_ct_packed, lint_ct_int8;
+	lint_gptq, lint_awq, lint_awq_gemv, lint_ct_packed, lint_ct_int8;
 
 /* A layer: one weight and what is stored with it. */
 struct lint_module {

@@ -370,16 +370,21 @@ static bool is_a(const struct qc_tensor *tensor, const struct qc_qtype *const *t
 	return false;
 }
 
-/* AWQ packs along the outputs, so that a row of codes is an eighth as wide as one of scales. */
+/* AWQ's GEMM form packs along the outputs, so that a row of codes is an eighth as wide as one of
+ * scales. */
 static const struct lint_scheme *scheme_of_ints(const struct lint *lint,
 						const struct lint_module *module)
 {
 	const struct qc_tensor *codes = lint_part(lint, module, PART_QWEIGHT);
 	const struct qc_tensor *scales = lint_part(lint, module, PART_SCALES);
+	const struct qc_tensor *zeros = lint_part(lint, module, PART_QZEROS);
 	const bool awq = codes && scales && codes->n_dims && scales->n_dims &&
 			 codes->dims[0] == scales->dims[0] / 8 && !module->part[PART_G_IDX];
+	const bool gemv = codes && scales && zeros && codes->n_dims == 2 && scales->n_dims == 2 &&
+			  zeros->n_dims == 2 && codes->dims[1] == scales->dims[1] &&
+			  codes->dims[1] == zeros->dims[1] && !module->part[PART_G_IDX];
 
-	return awq ? &lint_awq : &lint_gptq;
+	return awq ? &lint_awq : gemv ? &lint_awq_gemv : &lint_gptq;
 }
 
 static const struct lint_scheme *scheme_of_packed(const struct qc_tensor *codes,

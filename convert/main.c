@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "convert/cli.h"
+#include "convert/meta_edit.h"
 
 volatile sig_atomic_t cli_stop;
 
@@ -36,6 +37,16 @@ static const struct cli_command *find_command(const char *name)
 	return NULL;
 }
 
+/* 'qconv meta' puts them right; whoever only reads them should know. */
+static void warn_of_interrupted_edits(const struct cli_args *args)
+{
+	for (int i = 0; i < args->n_operands; i++)
+		if (qc_meta_edit_interrupted(args->operands[i]))
+			cli_warn("'%s': an edit in place was interrupted, its header may be torn: "
+				 "the next edit with 'qconv meta' puts the old one back first",
+				 args->operands[i]);
+}
+
 int main(int argc, char **argv)
 {
 	const struct cli_command *command = argc > 1 ? find_command(argv[1]) : NULL;
@@ -64,6 +75,8 @@ int main(int argc, char **argv)
 		code = QCONV_DONE;
 	} else {
 		args.options.stop = &cli_stop;
+		if (command != &cli_meta)
+			warn_of_interrupted_edits(&args);
 		code = command->run(&args);
 	}
 	cli_args_clear(&args);

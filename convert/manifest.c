@@ -90,6 +90,8 @@ static void put_options(FILE *out, const struct qconv_options *options, const st
 		put_text(out, ", ", "imatrix", base_name(options->imatrix));
 	if (options->calib)
 		put_text(out, ", ", "calib", base_name(options->calib));
+	if (options->awq)
+		fprintf(out, ", \"awq\": %s", plan->awq.kept ? "true" : "false");
 	if (options->target_bpw > 0 || options->target_bytes) {
 		fprintf(out, ", \"target_bpw\": %.17g, \"target_bytes\": %" PRIu64,
 			options->target_bpw, options->target_bytes);

@@ -9,7 +9,8 @@
  * "shape", in a directory "file", "offset", "bytes", "xxh3_128"}] }
  *
  * It stands beside a file, or beside the first file of a set (which has "files" like a directory);
- * in a directory it is one of the files (qconv.json), so that it appears, moves and goes with them. The digest of a directory as a whole is convert/read_back.h's.
+ * in a directory it is one of the files (qconv.json), so that it appears, moves and goes with them.
+ * The digest of a directory as a whole is convert/read_back.h's.
  */
 #ifndef QC_CONVERT_MANIFEST_H
 #define QC_CONVERT_MANIFEST_H

@@ -24,6 +24,29 @@ static enum qc_status check_key(const char *key, size_t len, struct qc_err *err)
 	return QC_OK;
 }
 
+/* tokenizer.ggml.*_token_id: llama.cpp passes over an id that no token has. */
+static enum qc_status check_token_id(const struct qc_meta *meta, const char *edit,
+				     struct qc_err *err)
+{
+	static const char before[] = "tokenizer.ggml.", behind[] = "_token_id";
+	const struct qc_kv *tokens = qc_meta_find(meta, "tokenizer.ggml.tokens");
+	const size_t len = strcspn(edit, "="), n_behind = sizeof(behind) - 1;
+	char key[128];
+	uint32_t id;
+
+	if (!tokens || len >= sizeof(key) || len < sizeof(before) + n_behind ||
+	    memcmp(edit, before, sizeof(before) - 1) ||
+	    memcmp(edit + len - n_behind, behind, n_behind))
+		return QC_OK;
+	memcpy(key, edit, len);
+	key[len] = 0;
+	if (qc_meta_u32(meta, key, &id) && id < tokens->n)
+		return QC_OK;
+	return qc_fail(err, QC_REFUSED,
+		       "'%.128s': an id below %llu, the number of tokens, is needed", edit,
+		       (unsigned long long)tokens->n);
+}
+
 static enum qc_status set_template(struct qc_meta *meta, const char *path, struct qc_err *err)
 {
 	char *text = NULL;
@@ -92,6 +115,8 @@ enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc
 		if (!s)
 			s = qc_meta_set_text(meta, edits->sets[i], err);
 	}
+	for (size_t i = 0; !s && i < edits->n_sets; i++)
+		s = check_token_id(meta, edits->sets[i], err);
 	if (!s && edits->template_file)
 		s = set_template(meta, edits->template_file, err);
 	if (s || is_later_file(meta) || reads_as_model(header->file.path, NULL, &before))

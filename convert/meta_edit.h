@@ -40,8 +40,8 @@ struct qc_meta_outcome {
 
 /* Apply the edits to the metadata that has been read: removals, then settings in order, then the
  * template. QC_USAGE for an edit that makes no sense, QC_REFUSED for keys that others of the file
- * hang on (general.alignment, split.*) and for a result that no longer reads as a model where the
- * file did. */
+ * hang on (general.alignment, split.*), for ids that no token has and for a result that no longer
+ * reads as a model where the file did. */
 QC_MUST_CHECK
 enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc_meta_edits *edits,
 				  struct qc_err *err);
@@ -53,8 +53,11 @@ enum qc_status qc_meta_edit_write(const struct qc_gguf_header *header,
 				  const struct qconv_options *options,
 				  struct qc_meta_outcome *outcome, struct qc_err *err);
 
+/* Whether FILE.qconv-undo is there: an edit in place of `path` was interrupted. */
+bool qc_meta_edit_interrupted(const char *path);
+
 /* Undo an edit in place that was interrupted; *restored tells whether there was one. Before
- * qc_gguf_header_open(). */
+ * qc_gguf_header_open(). QC_BAD_INPUT: what lies there is damaged or of another file. */
 QC_MUST_CHECK
 enum qc_status qc_meta_edit_recover(const char *path, bool *restored, struct qc_err *err);
 

@@ -13,8 +13,8 @@
 #include "convert/meta_edit.h"
 #include "convert/writer.h"
 
-/* FILE.qconv-undo: this, the XXH3-128 of the rest in hexadecimal, the old header. */
-#define UNDO_MAGIC	"qconv-undo 1\n"
+/* FILE.qconv-undo: this, a hash in hexadecimal (undo_hash()), the old header. */
+#define UNDO_MAGIC	"qconv-undo 2\n"
 #define UNDO_HEAD_BYTES (sizeof(UNDO_MAGIC) - 1 + 32)
 #define COPY_BYTES	(1u << 20)
 #define MAX_COPY_RANGE	(1u << 28) /* between two looks at the stop flag */
@@ -26,11 +26,28 @@ static char *undo_path(const char *path)
 	return asprintf(&out, "%s.qconv-undo", path) < 0 ? NULL : out;
 }
 
-static void hash_hex(const uint8_t *bytes, size_t size, struct qc_hasher *hasher, char hex[33])
+/* XXH3-128 of a header and of the file that it belongs to: its size, and data behind the header,
+ * which an edit in place does not touch. */
+static enum qc_status undo_hash(const struct qc_file *file, const uint8_t *header, size_t size,
+				char hex[33], struct qc_err *err)
 {
-	qc_hasher_reset(hasher);
-	qc_hasher_add(hasher, bytes, size);
-	qc_digest128_hex(qc_hasher_digest(hasher), hex);
+	const uint64_t left = file->size > size ? file->size - size : 0;
+	const size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+	struct qc_hasher *hasher = qc_hasher_new();
+	uint8_t *data = malloc(n + 1), total[8];
+	enum qc_status s =
+		hasher && data ? qc_file_read(file, size, data, n, err) : qc_no_memory(err);
+
+	if (!s) {
+		qc_put_le64(total, file->size);
+		qc_hasher_add(hasher, header, size);
+		qc_hasher_add(hasher, total, sizeof(total));
+		qc_hasher_add(hasher, data, n);
+		qc_digest128_hex(qc_hasher_digest(hasher), hex);
+	}
+	qc_hasher_free(hasher);
+	free(data);
+	return s;
 }
 
 /* Copy [from, from + bytes) of the file to `to` of the writer by read and write. */
@@ -162,19 +179,15 @@ static enum qc_status rewrite(const struct qc_gguf_header *header, const uint8_t
 	return s;
 }
 
-static enum qc_status write_undo(const char *path, const uint8_t *old, size_t size,
-				 struct qc_err *err)
+static enum qc_status write_undo(const char *path, const struct qc_file *file, const uint8_t *old,
+				 size_t size, struct qc_err *err)
 {
-	struct qc_hasher *hasher = qc_hasher_new();
 	struct qc_writer writer = {0};
 	char hex[33];
-	enum qc_status s;
+	enum qc_status s = undo_hash(file, old, size, hex, err);
 
-	if (!hasher)
-		return qc_no_memory(err);
-	hash_hex(old, size, hasher, hex);
-	qc_hasher_free(hasher);
-	s = qc_writer_create(&writer, path, NULL, UNDO_HEAD_BYTES + size, false, err);
+	if (!s)
+		s = qc_writer_create(&writer, path, NULL, UNDO_HEAD_BYTES + size, false, err);
 	if (!s)
 		s = qc_writer_write(&writer, 0, UNDO_MAGIC, sizeof(UNDO_MAGIC) - 1, err);
 	if (!s)
@@ -234,7 +247,7 @@ static enum qc_status write_in_place(const struct qc_gguf_header *header, const 
 	if (!s)
 		s = remove_manifest(path, &outcome->manifest_removed, err);
 	if (!s)
-		s = write_undo(undo, old, size, err);
+		s = write_undo(undo, &header->file, old, size, err);
 	if (!s)
 		s = overwrite(path, bytes, size, err);
 	if (!s && unlink(undo))
@@ -268,34 +281,56 @@ enum qc_status qc_meta_edit_write(const struct qc_gguf_header *header,
 	return s;
 }
 
-enum qc_status qc_meta_edit_recover(const char *path, bool *restored, struct qc_err *err)
+bool qc_meta_edit_interrupted(const char *path)
 {
-	char *undo = undo_path(path), *text = NULL, hex[33];
-	struct qc_hasher *hasher = qc_hasher_new();
-	size_t size = 0;
+	char *undo = undo_path(path);
 	struct stat st;
-	enum qc_status s = undo && hasher ? QC_OK : qc_no_memory(err);
+	const bool there = undo && !lstat(undo, &st);
 
-	*restored = false;
-	if (s || lstat(undo, &st))
-		goto out;
-	s = qc_file_load(undo, UINT32_MAX, &text, &size, err);
+	free(undo);
+	return there;
+}
+
+/* What stands in an undo file back into the file that it is of. */
+static enum qc_status restore(const char *path, const char *undo, struct qc_err *err)
+{
+	struct qc_file file = {0};
+	char *text = NULL, hex[33];
+	const uint8_t *header;
+	size_t size = 0;
+	enum qc_status s = qc_file_load(undo, UINT32_MAX, &text, &size, err);
+
 	if (!s && (size < UNDO_HEAD_BYTES || memcmp(text, UNDO_MAGIC, sizeof(UNDO_MAGIC) - 1)))
 		s = qc_fail(err, QC_BAD_INPUT, "'%s' is not an undo file of qconv", undo);
-	if (s)
-		goto out;
-	hash_hex((const uint8_t *)text + UNDO_HEAD_BYTES, size - UNDO_HEAD_BYTES, hasher, hex);
-	if (memcmp(hex, text + sizeof(UNDO_MAGIC) - 1, 32))
-		s = qc_fail(err, QC_BAD_INPUT, "'%s' is damaged", undo);
 	if (!s)
-		s = overwrite(path, (const uint8_t *)text + UNDO_HEAD_BYTES, size - UNDO_HEAD_BYTES,
-			      err);
+		s = qc_file_open(&file, path, err);
+	header = (const uint8_t *)text + UNDO_HEAD_BYTES;
+	if (!s)
+		s = undo_hash(&file, header, size - UNDO_HEAD_BYTES, hex, err);
+	if (!s && memcmp(hex, text + sizeof(UNDO_MAGIC) - 1, 32))
+		s = qc_fail(err, QC_BAD_INPUT,
+			    "'%s' is damaged, or of another file than '%s' is now: look at both, "
+			    "then remove it",
+			    undo, path);
+	if (!s)
+		s = overwrite(path, header, size - UNDO_HEAD_BYTES, err);
 	if (!s && unlink(undo))
 		s = qc_fail_errno(err, errno, "cannot remove '%s'", undo);
-	*restored = !s;
-out:
+	qc_file_close(&file);
 	free(text);
-	qc_hasher_free(hasher);
+	return s;
+}
+
+enum qc_status qc_meta_edit_recover(const char *path, bool *restored, struct qc_err *err)
+{
+	char *undo = undo_path(path);
+	enum qc_status s = undo ? QC_OK : qc_no_memory(err);
+
+	*restored = false;
+	if (!s && qc_meta_edit_interrupted(path)) {
+		s = restore(path, undo, err);
+		*restored = !s;
+	}
 	free(undo);
 	return s;
 }

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "formats/experts_split.h"
 #include "quant/types.h"
 
 enum qc_status qc_pack_begin(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
@@ -143,6 +144,16 @@ const struct qc_step *qc_pack_first(const struct qc_plan *plan)
 		if (plan->steps[i].packing)
 			return &plan->steps[i];
 	return NULL;
+}
+
+/* vLLM: GptOssModel._load_weights_other(), September 2026; transformers: GptOssExperts. */
+const char *qc_pack_single_experts_note(const struct qc_plan *plan)
+{
+	return plan->model->arch && qc_experts_are_turned(plan->model) &&
+			       qc_experts_are_single(plan->model)
+		       ? "experts one by one, as llm-compressor names them; vLLM and transformers "
+			 "read experts of this architecture in one tensor only (--layout gpt-oss)"
+		       : NULL;
 }
 
 float qc_largest(const float *x, size_t n)

@@ -50,6 +50,10 @@ void qc_pack_put_skipped(FILE *out, const struct qc_plan *plan, int indent);
 /* Whether a module other than the output head is skipped. */
 bool qc_pack_skips_more(const struct qc_plan *plan);
 
+/* What is known of the loaders of experts one by one, where experts are turned (gpt-oss); NULL when
+ * the plan has none. */
+const char *qc_pack_single_experts_note(const struct qc_plan *plan);
+
 /* The largest |x[i]|, 0 of none; finite values. */
 float qc_largest(const float *x, size_t n);
 

@@ -45,7 +45,7 @@ struct qc_piece {
 /* Some units on their way into the pieces. */
 struct qc_pack_range {
 	const struct qc_step *step;
-	const float *x; /* their values, all finite; NULL for repack() */
+	const float *x;	     /* their values, all finite; NULL for repack() */
 	const float *weight; /* their importance, one by one as x; NULL: none, or the tensor is
 				transposed: see qc_step.importance */
 	const uint8_t
@@ -64,8 +64,10 @@ struct qc_packing {
 	const struct qc_packing *experts; /* packs experts that are one tensor; NULL: this does */
 	bool experts_only;		  /* only experts that are one tensor are packed */
 	bool splits_experts; /* which are one tensor into one each (formats/experts_split.h) */
-	bool has_blocksize;		  /* --blocksize and --double-quant are its */
-	const char *about;		  /* one line for help */
+	bool splits_turned;  /* and so those of gpt-oss */
+	bool has_blocksize;  /* --blocksize and --double-quant are its */
+	bool fused_alike;    /* loaders want all or none of fused layers packed (hf_fused.h) */
+	const char *about;   /* one line for help */
 	/* Why the tensor cannot be packed ("90 columns are not whole groups of 16", in the model's
 	 * arena or a literal); NULL when it can. */
 	const char *(*unfit)(struct qc_model *model, const struct qc_tensor *tensor);
@@ -84,21 +86,34 @@ struct qc_packing {
 	/* Cannot fail. */
 	void (*encode)(const struct qc_pack_range *range);
 	void (*repack)(const struct qc_pack_range *range);
+	/* Of a step that is moved although its source has no raw rows: reads range->step->source by
+	 * itself, with no more scratch than the rows of these units take. QC_IO, QC_BAD_INPUT. */
+	enum qc_status (*move)(const struct qc_pack_range *range, struct qc_scratch *scratch,
+			       struct qc_err *err);
+	/* Called for every step that is not moved when the jobs are done: what they have shown
+	 * (step->finding, step->exact). NULL: nothing. */
+	enum qc_status (*conclude)(struct qc_plan *plan, struct qc_step *step, struct qc_err *err);
 	/*
-	 * Calibration (convert/tune_plan.c): the values that blocks can take, in which rows are made that
-	 * repack() then takes; NULL: the step is not calibrated. What its blocks mean is multiplied
-	 * by factor() of their matrix, whose rows are one after the other (NULL: by 1). round() is
-	 * given all blocks of the step, whose scales it may round; their codes are then chosen anew.
-	 * What it returns goes to rounded() if the step takes these blocks (NULL: nothing is
-	 * rounded).
+	 * Calibration (convert/tune_plan.c): the values that blocks can take, in which rows are
+	 * made that repack() then takes; NULL: the step is not calibrated. What its blocks mean is
+	 * multiplied by factor() of their matrix, whose rows are one after the other (NULL: by 1).
+	 * round() is given all blocks of the step, whose scales it may round; their codes are then
+	 * chosen anew. What it returns goes to rounded() if the step takes these blocks (NULL:
+	 * nothing is rounded).
 	 */
 	const struct qc_grid *(*grid)(const struct qc_step *step);
 	float (*factor)(const struct qc_step *step, uint64_t matrix);
 	float (*round)(const struct qc_step *step, uint8_t *blocks, size_t n_blocks);
 	enum qc_status (*rounded)(struct qc_plan *plan, struct qc_step *step, float value,
 				  struct qc_err *err);
+	/* Where the step's matrices are [in, out], encode() is what gives blocks back: from now on
+	 * its values are such as blocks have. */
+	void (*keep)(const struct qc_step *step);
 	/* quantization_config, JSON with two spaces an indent, as it stands in config.json. */
 	void (*config)(FILE *out, const struct qc_plan *plan);
+	/* What is known of the loaders of such a file, for people; it returns NULL where there is
+	 * nothing to say. NULL: never is. */
+	const char *(*loaders)(const struct qc_plan *plan);
 	/* A further file in the directory; NULL name: none. */
 	const char *extra_name;
 	void (*extra)(FILE *out, const struct qc_plan *plan);

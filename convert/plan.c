@@ -1,161 +1,25 @@
 #include "convert/plan.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/checked.h"
+#include "convert/awq_plan.h"
 #include "convert/budget.h"
-#include "convert/exact.h"
 #include "convert/gguf_options.h"
 #include "convert/hf_choice.h"
 #include "convert/importance.h"
 #include "convert/input_scales.h"
+#include "convert/learn.h"
+#include "convert/plan_cost.h"
 #include "convert/plan_layout.h"
+#include "convert/plan_steps.h"
 #include "convert/recipe.h"
-#include "convert/source_hash.h"
-#include "convert/step.h"
 #include "convert/tune_plan.h"
-#include "formats/arch/arch.h"
 #include "formats/experts_split.h"
 #include "formats/hf.h"
 
-#define MAX_THREADS 256
-/* The program, its libraries, their heap, the stacks; measured with some room. */
-#define PROGRAM_BYTES	     (12u << 20)
-#define THREAD_BYTES	     (256u << 10)
 #define QUANTIZATION_VERSION 2 /* ggml.h: GGML_QNT_VERSION */
-
-static uint64_t at_least_one(uint64_t n)
-{
-	return n ? n : 1;
-}
-
-/* Experts that transformers keeps [experts, in, out] when they are floats, and that were stored the
- * other way round because they were quantized. */
-static bool is_turned_by_encoding(const struct qc_tensor *tensor)
-{
-	return tensor->encoding && tensor->row && tensor->row->op == QC_ROWS_TRANSPOSE &&
-	       !tensor->transposed && tensor->n_dims == 3;
-}
-
-/* One piece: rows of step->to. */
-static enum qc_status plain_fill(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
-{
-	struct qc_piece *piece = qc_arena_alloc(&plan->arena, sizeof(*piece));
-	uint64_t elems, bytes;
-
-	if (!piece)
-		return qc_no_memory(err);
-	if (plan->target->layout_kind == QC_LAYOUT_HF && is_turned_by_encoding(step->tensor) &&
-	    qc_step_turn(plan, step, err))
-		return err->status;
-	step->copy = step->from == step->to && step->source->ops->read_raw && !step->tensor->scale;
-	step->unit_elems = step->cols;
-	step->n_units = step->rows;
-	if (!qc_mul(step->rows, step->cols, &elems) || step->cols % step->to->block_elems ||
-	    !qc_qtype_bytes(step->to, elems, &bytes))
-		return qc_fail(err, QC_UNSUPPORTED,
-			       "tensor '%s': %llu x %llu elements are not whole blocks of %s",
-			       step->name, (unsigned long long)step->rows,
-			       (unsigned long long)step->cols, step->to->name);
-	*piece = (struct qc_piece){
-		.name = step->name,
-		.type = step->to,
-		.n_dims = step->tensor->n_dims,
-		.dims = step->tensor->dims,
-		.bytes = bytes,
-		.unit_bytes = step->cols / step->to->block_elems * step->to->block_bytes,
-	};
-	step->pieces = piece;
-	step->n_pieces = 1;
-	return QC_OK;
-}
-
-static enum qc_status step_fill(struct qc_plan *plan, struct qc_step *step,
-				const struct qc_tensor *tensor, const struct qc_choice *choice,
-				const struct qconv_options *options, struct qc_err *err)
-{
-	bool hf = plan->target->layout_kind == QC_LAYOUT_HF;
-
-	step->tensor = tensor;
-	step->name = hf ? tensor->stored_name : tensor->name;
-	step->source = tensor->source;
-	step->from = tensor->source->type;
-	step->to = choice->type;
-	step->packing = choice->packing;
-	step->to_name = choice->packing ? choice->packing->name : choice->type->name;
-	step->rows = tensor->source->rows;
-	step->cols = tensor->source->cols;
-	step->why = choice->why;
-	step->fallback = choice->fallback;
-	step->starved = choice->starved;
-	return step->packing ? step->packing->plan(plan, step, options, err)
-			     : plain_fill(plan, step, err);
-}
-
-/* What can be said when all steps are there. */
-static enum qc_status finish_step(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
-{
-	enum qc_status s = QC_OK;
-
-	step->exact = step->exact || qc_step_is_exact(step);
-	if (step->packing && step->packing->agree)
-		s = step->packing->agree(plan, step, err);
-	step->search = plan->search && !step->copy && (step->packing || step->to->search);
-	if (!s)
-		s = qc_step_watch_lattice(plan, step, err);
-	/* raw rows are without the tensor's scale */
-	step->raw = step->source->ops->read_raw && (step->copy || !step->tensor->scale);
-	plan->measure = plan->measure || (step->measured_bytes && !step->copy);
-	if (step->n_pieces > plan->max_pieces)
-		plan->max_pieces = step->n_pieces;
-	for (size_t i = 0; i < step->n_pieces; i++)
-		step->pieces[i].number = plan->n_pieces++;
-	return s;
-}
-
-static enum qc_status add_total(uint64_t *total, uint64_t value, struct qc_err *err)
-{
-	return qc_add(*total, value, total)
-		       ? QC_OK
-		       : qc_fail(err, QC_UNSUPPORTED, "the model has more than 2^64 bytes");
-}
-
-/* Steps for all tensors that stay, drops for the others. */
-static enum qc_status fill_steps(struct qc_plan *plan, const struct qc_choice *choices,
-				 const struct qconv_options *options, struct qc_err *err)
-{
-	struct qc_model *model = plan->model;
-	enum qc_status s = QC_OK;
-
-	plan->steps = qc_arena_array(&plan->arena, model->n_tensors + 1, sizeof(*plan->steps));
-	if (!plan->steps)
-		return qc_no_memory(err);
-	for (size_t i = 0; !s && i < model->n_tensors; i++) {
-		const struct qc_tensor *tensor = &model->tensors[i];
-		uint64_t stored = qc_tensor_stored_bytes(tensor);
-		struct qc_step *step = &plan->steps[plan->n_steps];
-
-		if (!choices[i].type && !choices[i].packing) {
-			s = qc_model_add_drop(model, tensor->stored_name, stored, choices[i].why,
-					      err);
-			continue;
-		}
-		s = step_fill(plan, step, tensor, &choices[i], options, err);
-		if (!s)
-			s = add_total(&plan->source_bytes, stored, err);
-		if (s)
-			break;
-		plan->n_weights += step->rows * step->cols;
-		plan->n_fallbacks += step->fallback;
-		plan->n_steps++;
-	}
-	for (size_t i = 0; !s && i < plan->n_steps; i++)
-		s = finish_step(plan, &plan->steps[i], err);
-	return s ? s : qc_importance_attach(plan, err);
-}
 
 static enum qc_status update_metadata(struct qc_model *model, uint32_t file_type,
 				      struct qc_err *err)
@@ -179,51 +43,6 @@ static enum qc_status update_metadata(struct qc_model *model, uint32_t file_type
 	return s;
 }
 
-static enum qc_status choose_threads(struct qc_plan *plan, const struct qconv_options *options,
-				     struct qc_err *err)
-{
-	uint64_t n_ranges = 0;
-	int n = options->threads ? options->threads : omp_get_num_procs();
-
-	if (options->threads < 0)
-		return qc_fail(err, QC_USAGE, "%d threads: at least 1 is needed", options->threads);
-	for (size_t i = 0; i < plan->n_steps; i++)
-		n_ranges += plan->steps[i].n_ranges;
-	n = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
-	plan->threads = (uint64_t)n > n_ranges ? (unsigned)at_least_one(n_ranges) : (unsigned)n;
-	plan->n_slots = 2 * plan->threads;
-	return QC_OK;
-}
-
-#define PEAK_STEP ((uint64_t)1 << 20)
-
-/* What is in memory at the same time, while the input is read or while jobs run; whole MiB, so
- * that the length of a path does not show. */
-static uint64_t peak_memory(const struct qc_plan *plan)
-{
-	const struct qc_model *model = plan->model;
-	uint64_t floats = plan->n_weighted ? 2 * plan->range_f32_bytes : plan->range_f32_bytes;
-	uint64_t thread = floats + plan->range_scratch_bytes;
-	uint64_t slot = plan->range_raw_bytes + plan->range_out_bytes;
-	uint64_t tables = model->cap_tensors * sizeof(*model->tensors) +
-			  model->cap_drops * sizeof(*model->drops) +
-			  model->meta.cap * sizeof(*model->meta.kvs) + model->config.size +
-			  model->config.n_nodes * (uint64_t)16;
-
-	uint64_t headers = 0, running, larger;
-
-	for (size_t i = 0; i < plan->out.n_files; i++)
-		headers += plan->out.files[i].header_bytes;
-	running = plan->arena.bytes + plan->imatrix.arena.bytes + headers +
-		  plan->threads * (thread + THREAD_BYTES) + plan->n_slots * slot +
-		  QC_SOURCE_HASH_BYTES;
-	/* what reading took is given back before jobs run */
-	larger = model->reading_bytes > running ? model->reading_bytes : running;
-
-	return (PROGRAM_BYTES + model->arena.bytes + tables + larger + PEAK_STEP - 1) / PEAK_STEP *
-	       PEAK_STEP;
-}
-
 static enum qc_status check_limits(const struct qc_plan *plan, const struct qconv_options *options,
 				   struct qc_err *err)
 {
@@ -245,20 +64,22 @@ static enum qc_status check_limits(const struct qc_plan *plan, const struct qcon
 	return QC_OK;
 }
 
-/* The model as the target has it. */
-static enum qc_status bring_to_layout(struct qc_plan *plan, const struct qconv_options *options,
-				      struct qc_err *err)
+enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_format *target,
+				       const struct qconv_options *options, struct qc_err *err)
 {
 	const struct qc_packing *packing =
 		options->quant ? qc_packing_find(options->quant, options->layout) : NULL;
-	struct qc_model *model = plan->model;
 	enum qc_status s;
 
-	if (plan->target->layout_kind != QC_LAYOUT_HF)
-		return qc_model_set_layout(model, plan->target->layout_kind, err);
+	if (target->layout_kind != QC_LAYOUT_HF)
+		return qc_model_set_layout(model, target->layout_kind, err);
+	model->single_experts = packing && packing->splits_turned;
 	s = model->layout == QC_LAYOUT_GGUF ? qc_model_set_layout(model, QC_LAYOUT_HF, err)
 					    : qc_hf_restore_dropped(model, err);
-	return s || !packing || !packing->splits_experts ? s : qc_experts_split(model, err);
+	if (s || (packing && packing->splits_turned))
+		return s ? s : qc_experts_split(model, true, err);
+	s = qc_experts_join(model, err);
+	return s || !packing || !packing->splits_experts ? s : qc_experts_split(model, false, err);
 }
 
 /* Every tensor moves as it is. */
@@ -281,9 +102,8 @@ static enum qc_status choose(struct qc_plan *plan, const struct qconv_options *o
 	if (plan->verbatim)
 		return choose_stored(plan->model, choices);
 	if (plan->target->layout_kind == QC_LAYOUT_HF)
-		return qc_budget_asked(options)
-			       ? qc_budget_choose(plan, options, choices, err)
-			       : qc_hf_choose(plan, options, choices, err);
+		return qc_budget_asked(options) ? qc_budget_choose(plan, options, choices, err)
+						: qc_hf_choose(plan, options, choices, err);
 	if (qc_budget_asked(options) && !base.quant)
 		base.quant = "q4_K";
 	plan->search = !options->method || strcasecmp(options->method, "reference");
@@ -308,28 +128,47 @@ static int by_module(const void *a, const void *b)
 				((const struct qc_step *)b)->name);
 }
 
+static bool is_any_starved(const struct qc_choice *choices, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (choices[i].starved)
+			return true;
+	return false;
+}
+
 static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options *options,
 				struct qc_err *err)
 {
 	struct qc_model *model = plan->model;
 	struct qc_choice *choices;
 	uint32_t file_type = 0;
-	enum qc_status s = bring_to_layout(plan, options, err);
+	enum qc_status s = qc_plan_bring_to_layout(model, plan->target, options, err);
 
+	if (!s && plan->scales)
+		s = qc_channel_scales_apply(plan->scales, model, err);
 	if (s)
 		return s;
 	choices = calloc(model->n_tensors + 1, sizeof(*choices));
 	if (!choices)
 		return qc_no_memory(err);
 	s = qc_importance_read(plan, options, err);
+	if (!s && qc_learn_asked(options))
+		s = qc_learn_expect(plan, options, err);
+	if (!s && plan->scales)
+		qc_importance_scale(plan);
 	if (!s)
 		s = qc_prune_blocks(plan, options, err);
 	if (!s)
 		s = qc_input_scales_set(plan, options, err);
 	if (!s)
 		s = choose(plan, options, choices, &file_type, err);
+	if (!s && options->calib && is_any_starved(choices, model->n_tensors))
+		s = qc_learn_expect(plan, options, err);
 	if (!s)
-		s = fill_steps(plan, choices, options, err);
+		s = qc_plan_fill_steps(plan, choices, options, err);
+	for (size_t i = 0; !s && plan->scales && i < plan->n_steps; i++)
+		plan->steps[i].exact &=
+			!qc_channel_scales_touch(plan->scales, plan->steps[i].tensor);
 	if (!s)
 		s = qc_input_scales_check(plan, options, err);
 	free(choices);
@@ -349,24 +188,29 @@ static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options
 	if (!s)
 		s = qc_plan_order(plan, err);
 	if (!s)
-		s = choose_threads(plan, options, err);
-	if (s)
-		return s;
-	plan->peak_bytes = peak_memory(plan);
-	return check_limits(plan, options, err);
+		s = qc_plan_count_cost(plan, options, err);
+	return s ? s : check_limits(plan, options, err);
 }
 
 static enum qc_status plan_build(struct qc_plan *plan, struct qc_model *model,
 				 const struct qc_format *target, bool verbatim,
-				 const struct qconv_options *options, struct qc_err *err)
+				 const struct qconv_options *options, struct qc_imatrix *weights,
+				 struct qc_channel_scales *scales, struct qc_err *err)
 {
 	enum qc_status s;
 
 	memset(plan, 0, sizeof(*plan));
+	plan->scales = scales;
+	if (weights) {
+		plan->imatrix = *weights;
+		plan->imatrix_path = options->calib;
+		plan->learnt = true;
+		memset(weights, 0, sizeof(*weights));
+	}
 	plan->model = model;
 	plan->target = target;
 	plan->verbatim = verbatim;
-	plan->recipe = options->quant		    ? options->quant
+	plan->recipe = options->quant		  ? options->quant
 		       : qc_budget_asked(options) ? "types for the size"
 						  : "source precision";
 	plan->method = "reference";
@@ -385,9 +229,13 @@ static enum qc_status plan_build(struct qc_plan *plan, struct qc_model *model,
 			       qc_isa_name(plan->isa));
 	s = qc_gguf_options_check(target, options, err);
 	if (!s)
+		s = qc_awq_check(options, err);
+	if (!s)
 		s = plan_fill(plan, options, err);
 	if (!s && qc_tune_asked(options) && !strcmp(plan->method, "search"))
 		plan->method = "gptq";
+	if (!s && !verbatim)
+		s = qc_tune_memory(plan, options, err);
 	if (s)
 		qc_plan_clear(plan);
 	return s;
@@ -397,13 +245,29 @@ enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
 			     const struct qc_format *target, const struct qconv_options *options,
 			     struct qc_err *err)
 {
-	return plan_build(plan, model, target, false, options, err);
+	return plan_build(plan, model, target, false, options, NULL, NULL, err);
+}
+
+enum qc_status qc_plan_build_weighted(struct qc_plan *plan, struct qc_model *model,
+				      const struct qc_format *target,
+				      const struct qconv_options *options,
+				      struct qc_imatrix *weights, struct qc_err *err)
+{
+	return plan_build(plan, model, target, false, options, weights, NULL, err);
+}
+
+enum qc_status qc_plan_build_scaled(struct qc_plan *plan, struct qc_model *model,
+				    const struct qc_format *target,
+				    const struct qconv_options *options, struct qc_imatrix *weights,
+				    struct qc_channel_scales *scales, struct qc_err *err)
+{
+	return plan_build(plan, model, target, false, options, weights, scales, err);
 }
 
 enum qc_status qc_plan_move(struct qc_plan *plan, struct qc_model *model,
 			    const struct qconv_options *options, struct qc_err *err)
 {
-	return plan_build(plan, model, qc_format_find("gguf"), true, options, err);
+	return plan_build(plan, model, qc_format_find("gguf"), true, options, NULL, NULL, err);
 }
 
 enum qc_status qc_plan_settle(struct qc_plan *plan, struct qc_err *err)
@@ -453,6 +317,12 @@ void qc_plan_clear(struct qc_plan *plan)
 	qc_imatrix_clear(&plan->imatrix);
 	qc_out_clear(&plan->out);
 	qc_arena_clear(&plan->arena);
+	if (plan->own_model) {
+		qc_model_close(plan->own_model);
+		free(plan->own_model);
+		qc_channel_scales_clear(plan->scales);
+		free(plan->scales);
+	}
 	memset(plan, 0, sizeof(*plan));
 }
 

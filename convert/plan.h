@@ -14,6 +14,7 @@
 #include "calib/imatrix.h"
 #include "convert/packing.h"
 #include "convert/qconv.h"
+#include "formats/channel_scales.h"
 #include "formats/format.h"
 #include "formats/model.h"
 #include "quant/fast.h"
@@ -44,8 +45,9 @@ struct qc_step {
 	struct qc_lattice_count *lattice; /* blocks on a lattice (quant/lattice.h), which are
 					     looked for; counted while jobs run. NULL */
 	const char *finding; /* what reading the tensor has shown, for people; NULL: nothing yet */
-	/* Weights of importance: a row for each of the tensor's matrices, of as many values as these
-	 * have inputs (cols, or where the tensor is transposed importance_rows); NULL: none. */
+	/* Weights of importance: a row for each of the tensor's matrices, of as many values as
+	 * these have inputs (cols, or where the tensor is transposed importance_rows); NULL: none.
+	 */
 	const float *importance;
 	uint64_t importance_rows; /* of a matrix */
 	/* What ranges are cut into: rows, or with some packings runs of elements. */
@@ -57,13 +59,31 @@ struct qc_step {
 	uint64_t n_ranges;
 };
 
+/* What learning weights from a text (convert/learn.h) takes. */
+struct qc_learning {
+	uint64_t peak, sums; /* bytes of memory, and those of them for sums; 0: nothing is learnt */
+	size_t n_windows, length;
+};
+
 /* What calibration (convert/tune_plan.h) has come to. */
 struct qc_calibration {
-	uint64_t bytes; /* of memory that it takes beside the rest; 0: there will be none */
-	bool done, kept;	     /* kept: the whole is better with it */
+	uint64_t
+		bytes; /* of memory that it takes, part of the plan's peak; 0: there will be none */
+	uint64_t share;	 /* of --mem-limit for the passes of each model; 0: no limit */
+	bool done, kept; /* kept: the whole is better with it */
 	size_t n_windows, n_held, length;
-	size_t n_tensors, n_better;  /* that took part; that are better with it */
-	double kld, searched_kld;    /* of the held-out windows, with it and without */
+	size_t n_tensors, n_better; /* that took part; that are better with it */
+	double kld, searched_kld;   /* of the held-out windows, with it and without */
+	size_t n_biases;	    /* matrices that gain by another bias */
+	bool biases_kept;	    /* the whole gains by them */
+	double biased_kld, unbiased_kld;
+};
+
+/* What scaling channels (convert/awq_plan.h) has come to. */
+struct qc_scaling {
+	bool done, kept;	   /* kept: the plan has the scales */
+	size_t n_groups, n_scaled; /* inputs that could be scaled; that gain by it */
+	double kld, plain_kld;	   /* of the held-out windows, with the scales and without */
 };
 
 struct qc_plan {
@@ -84,16 +104,17 @@ struct qc_plan {
 	struct qc_out out;
 	uint64_t shard_bytes;
 	struct qc_split split;
-	bool verbatim; /* of qc_plan_move() */
+	bool verbatim;		    /* of qc_plan_move() */
 	struct qc_file *side_files; /* that are copied into a directory, open (malloc) */
 	size_t n_side_files;
 	const char **skipped; /* modules that could be packed, but are not */
 	size_t n_skipped;
-	struct qc_imatrix imatrix; /* sums until qc_importance_attach(), then weights; empty: none */
-	const char *imatrix_path;  /* NULL: none */
+	struct qc_imatrix
+		imatrix;	  /* sums until qc_importance_attach(), then weights; empty: none */
+	const char *imatrix_path; /* NULL: none */
 	struct qc_imatrix_gaps imatrix_gaps;
 	size_t n_weightable, n_weighted; /* steps that weights can help, that have some */
-	struct qc_strmap groups; /* of qc_plan_group() -> index into group_data */
+	struct qc_strmap groups;	 /* of qc_plan_group() -> index into group_data */
 	void **group_data;
 	size_t n_groups;
 	bool measure;	    /* some values must be known before the sizes are: qc_plan_settle() */
@@ -103,11 +124,16 @@ struct qc_plan {
 	uint64_t peak_bytes; /* of memory: buffers of all threads + model + header + a constant for
 				the program itself */
 	size_t n_fallbacks;
-	const int32_t *block_moves; /* --prune-layers: each block's new number or -1; NULL */
-	uint32_t n_blocks;	    /* then: before */
+	const int32_t *block_moves;  /* --prune-layers: each block's new number or -1; NULL */
+	uint32_t n_blocks;	     /* then: before */
+	bool learnt;		     /* the weights of importance, or they will be */
+	struct qc_learning learning; /* that is still to be done */
 	struct qc_calibration calibration;
-	bool predicted; /* types were chosen for a size, on a text */
-	double predicted_kld; /* then: of the result from the model as it is */
+	struct qc_scaling awq;
+	struct qc_channel_scales *scales; /* that are on the model's tensors; NULL */
+	struct qc_model *own_model; /* `model`, when it and `scales` belong to the plan; NULL */
+	bool predicted;		    /* types were chosen for a size, on a text */
+	double predicted_kld;	    /* then: of the result from the model as it is */
 	/* what one range needs at most, over all steps; f32: one chunk; raw: source rows that are
 	 * not simply copied */
 	size_t range_f32_bytes, range_raw_bytes, range_out_bytes, range_scratch_bytes;
@@ -124,6 +150,26 @@ QC_MUST_CHECK
 enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
 			     const struct qc_format *target, const struct qconv_options *options,
 			     struct qc_err *err);
+
+/* The same with weights of importance that are known already; `weights` is taken over. */
+QC_MUST_CHECK
+enum qc_status qc_plan_build_weighted(struct qc_plan *plan, struct qc_model *model,
+				      const struct qc_format *target,
+				      const struct qconv_options *options,
+				      struct qc_imatrix *weights, struct qc_err *err);
+
+/* The same with scales on the model's channels, and on the weights of importance, which may be
+ * NULL: they are read or learnt as usual. `scales` must outlive the plan. */
+QC_MUST_CHECK
+enum qc_status qc_plan_build_scaled(struct qc_plan *plan, struct qc_model *model,
+				    const struct qc_format *target,
+				    const struct qconv_options *options, struct qc_imatrix *weights,
+				    struct qc_channel_scales *scales, struct qc_err *err);
+
+/* The model as the target has it: its layout, its experts in one tensor or in one each. */
+QC_MUST_CHECK
+enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_format *target,
+				       const struct qconv_options *options, struct qc_err *err);
 
 /* The plan to write the tensors and the metadata of `model`, opened by qc_gguf_open_stored(), into
  * GGUF as they are: one file or, with options->split_..., a set. */

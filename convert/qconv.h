@@ -34,37 +34,38 @@ struct qconv_error {
 
 /* Where a running conversion stands. Called from one thread at a time, in output order. */
 struct qconv_progress {
-	const char *phase;     /* "measure", "calibrate", "convert", "read back", "hash", "verify" */
-	const char *tensor;    /* the tensor being written; NULL outside "convert" */
-	const char *from, *to; /* type names */
+	const char *phase;  /* "measure", "calibrate", "convert", "read back", "hash", "verify" */
+	const char *tensor; /* the tensor being written; NULL outside "convert" */
+	const char *from, *to; /* what it is stored as, "bitsandbytes nf4" or "bf16", and will be */
 	uint64_t tensor_index, n_tensors;
-	uint64_t bytes_done,
-		bytes_total; /* of the phase: source bytes when converting, blocks of the model
-				when calibrating, file bytes otherwise */
+	uint64_t bytes_done, bytes_total; /* of the phase: source bytes when converting, blocks of
+					     the model when calibrating, file bytes otherwise */
 };
 
 /* Zero-initialise, then set what matters. */
 struct qconv_options {
-	const char *quant;	 /* recipe or type name; NULL keeps the source's precision */
-	/* "reference", "search", or, with a text, "gptq"; NULL = "gptq" with one, "search" without */
+	const char *quant; /* recipe or type name; NULL keeps the source's precision */
+	/* "reference", "search", or, with a text, "gptq"; NULL = "gptq" with one, "search" without
+	 */
 	const char *method;
-	const char *recipe_file; /* lines of `regex = type  # comment`; NULL */
+	const char *recipe_file;	 /* lines of `regex = type  # comment`; NULL */
 	const char *const *tensor_rules; /* "REGEX=TYPE"; come before the recipe file's */
 	size_t n_tensor_rules;
 	const char *const *loras; /* "DIR[:SCALE]": PEFT adapters to merge, in this order */
 	size_t n_loras;
-	bool lora_only; /* write the one adapter itself, not the model */
+	bool lora_only;	     /* write the one adapter itself, not the model */
 	const char *imatrix; /* weights of importance, of `qconv calibrate` or llama.cpp; NULL */
-	const char *act; /* "nvfp4", with that quant: scales of activations, from imatrix; NULL */
+	const char *act; /* "nvfp4", with that quant: scales of activations, from imatrix or calib;
+			    NULL */
 	/* Outputs that are GGUF. */
 	const char *output_type, *embedding_type; /* types of the head and the token embedding */
 	bool leave_output;			  /* output.weight stays as it is */
-	const char *prune_layers;	      /* "3,7,8": blocks to leave out; NULL */
-	const char *const *overrides;	      /* "KEY=TYPE:VALUE": metadata to set */
+	const char *prune_layers;		  /* "3,7,8": blocks to leave out; NULL */
+	const char *const *overrides;		  /* "KEY=TYPE:VALUE": metadata to set */
 	const char *const *included, *const *excluded; /* parts of names of imatrix entries */
 	size_t n_overrides, n_included, n_excluded;
-	/* GGUF: write a set, NAME-00001-of-0000N.gguf for NAME.gguf. A file takes tensors up to this
-	 * size (of each padded to 32 bytes), and so many; 0 = no such limit. */
+	/* GGUF: write a set, NAME-00001-of-0000N.gguf for NAME.gguf. A file takes tensors up to
+	 * this size (of each padded to 32 bytes), and so many; 0 = no such limit. */
 	uint64_t split_bytes, split_tensors;
 	/* Outputs that are safetensors. */
 	const char *layout;	  /* "modelopt", "compressed-tensors", "gpt-oss"; NULL: the first */
@@ -74,7 +75,9 @@ struct qconv_options {
 	int blocksize;	      /* nf4 and fp4; 0 = 64 */
 	bool double_quant;    /* nf4 and fp4: their scales in 8 bits */
 
-	const char *calib; /* text to calibrate on; NULL */
+	const char *calib;	 /* text to calibrate on, or to learn weights from; NULL */
+	bool no_bias_correction; /* with calib biases stay as they are */
+	bool awq; /* scale input channels by what calib shows, and what makes them inversely */
 	uint64_t calib_windows, calib_ctx; /* of that text, and tokens in each; 0 = 256, 512 */
 
 	/* Sizes to reach by choosing every matrix' type (GGUF); 0 = none. */
@@ -149,6 +152,38 @@ int qconv_forward(struct qconv_model *model, const uint32_t *ids, size_t n, size
 		  float *logits, struct qconv_error *error);
 /* Bytes of activations and decoded weights that qconv_forward() takes for n ids. */
 uint64_t qconv_run_bytes(const struct qconv_model *model, size_t n);
+
+/*
+ * A text that grows: keys and values of its tokens are kept, so that only new ones are computed.
+ */
+struct qconv_session;
+
+/* What a session takes, in bytes, beside the model; the same arithmetic as --dry-run prints. */
+struct qconv_session_memory {
+	uint64_t cache;	  /* keys and values of all tokens */
+	uint64_t kept;	  /* weights that stay decoded ... */
+	uint64_t weights; /* ... of so many: others are decoded again for each call */
+	uint64_t work;	  /* activations, weights that do not stay, logits */
+	uint64_t peak;	  /* the sum of cache, kept and work */
+};
+void qconv_session_memory(const struct qconv_model *model, size_t most,
+			  struct qconv_session_memory *memory);
+
+/* For at most `most` tokens. *session is the caller's, for qconv_session_close() before
+ * qconv_close(). Weights stay decoded until qconv_close(), as many as fit into the model's
+ * mem_limit, without one into half of the machine's memory. Several sessions of one model may be
+ * used in turn. */
+int qconv_session_open(struct qconv_session **session, struct qconv_model *model, size_t most,
+		       struct qconv_error *error);
+void qconv_session_close(struct qconv_session *session); /* NULL is allowed */
+/* Tokens that were appended. */
+size_t qconv_session_length(const struct qconv_session *session);
+
+/* Append n ids. logits[(n - first) * vocab_size], the caller's: those that follow ids first .. n -
+ * 1 of these n, as qconv_forward() of the whole text has them (within rounding); first = n: none.
+ * On failure the session has what it had. */
+int qconv_session_append(struct qconv_session *session, const uint32_t *ids, size_t n, size_t first,
+			 float *logits, struct qconv_error *error);
 
 #ifdef __cplusplus
 }

@@ -5,11 +5,14 @@
 
 enum { READ_BYTES = 1 << 20 };
 
+/* One walk over the files. */
 struct reading {
 	const struct qc_plan *plan;
 	const struct qconv_options *options;
-	struct qc_hasher *file, *tensor;
+	struct qc_hasher *file; /* NULL: another walk finds the files' digests */
+	struct qc_hasher *tensor;
 	uint8_t *buffer, *other;
+	bool reports;
 	struct qconv_progress progress;
 	/* the file that is read, and how far */
 	const struct qc_writer *writer;
@@ -18,7 +21,7 @@ struct reading {
 	size_t next_piece; /* of plan->placed */
 };
 
-/* The next `n` bytes of the file (at most READ_BYTES) are in the buffer and in the file's hash. */
+/* The next `n` bytes of the file (at most READ_BYTES) into the buffer and the file's hash. */
 static enum qc_status read_next(struct reading *r, size_t n, struct qc_err *err)
 {
 	enum qc_status s;
@@ -28,10 +31,11 @@ static enum qc_status read_next(struct reading *r, size_t n, struct qc_err *err)
 	s = qc_writer_read(r->writer, r->at, r->buffer, n, err);
 	if (s)
 		return s;
-	qc_hasher_add(r->file, r->buffer, n);
+	if (r->file)
+		qc_hasher_add(r->file, r->buffer, n);
 	r->at += n;
 	r->progress.bytes_done += n;
-	if (r->options->progress)
+	if (r->reports && r->options->progress)
 		r->options->progress(&r->progress, r->options->user);
 	return QC_OK;
 }
@@ -115,17 +119,22 @@ static enum qc_status read_copy(struct reading *r, struct qc_err *err)
 	return QC_OK;
 }
 
-static enum qc_status read_file(struct reading *r, const struct qc_output *output, size_t file,
-				struct qc_job_results *results, struct qc_err *err)
+static void begin_file(struct reading *r, const struct qc_output *output, size_t file)
 {
-	enum qc_status s;
-
 	r->writer = &output->writers[file];
 	r->out = &r->plan->out.files[file];
 	r->at = 0;
-	qc_hasher_reset(r->file);
-	s = qc_writer_sync(r->writer, err);
-	if (!s && r->out->copy_of)
+	if (r->file)
+		qc_hasher_reset(r->file);
+}
+
+static enum qc_status check_file(struct reading *r, const struct qc_output *output, size_t file,
+				 struct qc_job_results *results, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	begin_file(r, output, file);
+	if (r->out->copy_of)
 		s = read_copy(r, err);
 	while (!s && r->next_piece < r->plan->n_pieces &&
 	       r->plan->placed[r->next_piece]->file == file) {
@@ -139,54 +148,122 @@ static enum qc_status read_file(struct reading *r, const struct qc_output *outpu
 	}
 	if (!s)
 		s = read_between(r, r->out->total_bytes, err);
-	results->files[file] = qc_hasher_digest(r->file);
+	if (r->file)
+		results->files[file] = qc_hasher_digest(r->file);
 	return s;
 }
 
-static void sum_up(struct reading *r, struct qc_job_results *results)
+static enum qc_status check_files(struct reading *r, const struct qc_output *output,
+				  struct qc_job_results *results, struct qc_err *err)
 {
-	const struct qc_out *out = &r->plan->out;
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < r->plan->out.n_files; i++)
+		s = check_file(r, output, i, results, err);
+	return s;
+}
+
+/* The files' digests and nothing else. */
+static enum qc_status sum_files(struct reading *r, const struct qc_output *output,
+				struct qc_job_results *results, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < r->plan->out.n_files; i++) {
+		begin_file(r, output, i);
+		while (!s && r->at < r->out->total_bytes)
+			s = read_next(r, at_once(r, r->out->total_bytes), err);
+		results->files[i] = qc_hasher_digest(r->file);
+	}
+	return s;
+}
+
+/* A digest takes a file's bytes in their order, and so does each piece's: two walks, on a thread
+ * each, are all that can be had. */
+static enum qc_status walk(struct reading *check, struct reading *sum,
+			   const struct qc_output *output, struct qc_job_results *results,
+			   struct qc_err *err)
+{
+	enum qc_status checked = QC_OK, summed = QC_OK;
+	struct qc_err sum_err = {0};
+
+	if (check->file)
+		return check_files(check, output, results, err);
+#pragma omp parallel sections num_threads(2)
+	{
+#pragma omp section
+		checked = check_files(check, output, results, err);
+#pragma omp section
+		summed = sum_files(sum, output, results, &sum_err);
+	}
+	if (!checked && summed)
+		*err = sum_err;
+	return checked ? checked : summed;
+}
+
+static void sum_up(const struct qc_plan *plan, struct qc_hasher *hasher,
+		   struct qc_job_results *results)
+{
+	const struct qc_out *out = &plan->out;
 	char hex[33];
 
 	results->file = results->files[0];
-	if (!r->plan->target->is_dir && !out->is_set)
+	if (!plan->target->is_dir && !out->is_set)
 		return;
-	qc_hasher_reset(r->file);
+	qc_hasher_reset(hasher);
 	for (size_t i = 0; i < out->n_files; i++) {
 		qc_digest128_hex(results->files[i], hex);
-		qc_hasher_add(r->file, hex, 32);
-		qc_hasher_add(r->file, "  ", 2);
-		qc_hasher_add(r->file, out->files[i].name, strlen(out->files[i].name));
-		qc_hasher_add(r->file, "\n", 1);
+		qc_hasher_add(hasher, hex, 32);
+		qc_hasher_add(hasher, "  ", 2);
+		qc_hasher_add(hasher, out->files[i].name, strlen(out->files[i].name));
+		qc_hasher_add(hasher, "\n", 1);
 	}
-	results->file = qc_hasher_digest(r->file);
+	results->file = qc_hasher_digest(hasher);
+}
+
+static enum qc_status reading_init(struct reading *r, const struct qc_plan *plan,
+				   const struct qconv_options *options, struct qc_err *err)
+{
+	r->plan = plan;
+	r->options = options;
+	r->progress.phase = "read back";
+	r->progress.bytes_total = plan->out.total_bytes;
+	r->buffer = malloc(READ_BYTES);
+	return r->buffer ? QC_OK : qc_no_memory(err);
+}
+
+static void reading_clear(struct reading *r)
+{
+	free(r->buffer);
+	free(r->other);
+	qc_hasher_free(r->tensor);
 }
 
 enum qc_status qc_read_back(struct qc_output *output, const struct qc_plan *plan,
 			    const struct qconv_options *options, struct qc_job_results *results,
 			    struct qc_err *err)
 {
-	struct reading r = {
-		.plan = plan,
-		.options = options,
-		.file = qc_hasher_new(),
-		.tensor = qc_hasher_new(),
-		.buffer = malloc(READ_BYTES),
-		.other = malloc(READ_BYTES),
-		.progress = {.phase = "read back", .bytes_total = plan->out.total_bytes},
-	};
-	enum qc_status s = QC_OK;
+	struct qc_hasher *file = qc_hasher_new();
+	struct reading check = {.file = plan->threads > 1 ? NULL : file,
+				.tensor = qc_hasher_new(),
+				.other = malloc(READ_BYTES),
+				.reports = true};
+	struct reading sum = {.file = file};
+	enum qc_status s = reading_init(&check, plan, options, err);
 
+	if (!s)
+		s = reading_init(&sum, plan, options, err);
 	results->files = calloc(plan->out.n_files + 1, sizeof(*results->files));
-	if (!r.file || !r.tensor || !r.buffer || !r.other || !results->files)
+	if (!s && (!file || !check.tensor || !check.other || !results->files))
 		s = qc_no_memory(err);
 	for (size_t i = 0; !s && i < plan->out.n_files; i++)
-		s = read_file(&r, output, i, results, err);
+		s = qc_writer_sync(&output->writers[i], err);
 	if (!s)
-		sum_up(&r, results);
-	free(r.buffer);
-	free(r.other);
-	qc_hasher_free(r.tensor);
-	qc_hasher_free(r.file);
+		s = walk(&check, &sum, output, results, err);
+	if (!s)
+		sum_up(plan, file, results);
+	reading_clear(&check);
+	reading_clear(&sum);
+	qc_hasher_free(file);
 	return s;
 }

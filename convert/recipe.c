@@ -113,11 +113,11 @@ static enum qc_status check_starved(const struct chooser *c, const struct qc_ten
 				    struct qc_choice *choice, struct qc_err *err)
 {
 	choice->starved = is_starved(c, tensor->name, choice->type);
-	if (choice->starved && !c->options->imatrix)
+	if (choice->starved && !c->options->imatrix && !c->options->calib)
 		return qc_fail(err, QC_UNSUPPORTED,
 			       "tensor '%s': %s needs weights of importance: make them with 'qconv "
 			       "calibrate %s --text FILE -o imatrix.gguf' and give them with "
-			       "--imatrix imatrix.gguf",
+			       "--imatrix imatrix.gguf, or give the text itself with --calib",
 			       tensor->name, choice->type->name, c->model->path);
 	return QC_OK;
 }
@@ -382,7 +382,7 @@ static enum qc_status choose_all(struct chooser *c, struct qc_choice *choices, s
 	enum qc_status s = visits ? qc_survey_model(&c->survey, c->model, c->normal, c->arena, err)
 				  : qc_no_memory(err);
 
-	c->survey.site.imatrix = c->options->imatrix != NULL;
+	c->survey.site.imatrix = c->options->imatrix || c->options->calib;
 	for (size_t i = 0; !s && i < c->model->n_tensors; i++) {
 		size_t at = visits[i].index;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "calib/forward.h"
+#include "calib/session.h"
 #include "calib/tokenize.h"
 #include "convert/convert.h"
 
@@ -10,6 +11,11 @@ struct qconv_model {
 	struct qc_model model;
 	struct qc_tokenizer *tokenizer;
 	struct qc_forward *forward;
+	uint64_t mem_limit;
+};
+
+struct qconv_session {
+	struct qc_session *session;
 };
 
 static enum qc_status open_model(struct qconv_model *m, const char *path,
@@ -22,6 +28,7 @@ static enum qc_status open_model(struct qconv_model *m, const char *path,
 	};
 	enum qc_status s = QC_OK;
 
+	m->mem_limit = options->mem_limit;
 	if (options->act && !qc_inputs_find(options->act, &forward.inputs))
 		return qc_fail(err, QC_USAGE, "'%s' is no kind of activations: nvfp4, fp8",
 			       options->act);
@@ -128,4 +135,52 @@ uint64_t qconv_run_bytes(const struct qconv_model *model, size_t n)
 
 	qc_forward_plan(model->forward, 1, n, &plan);
 	return plan.peak;
+}
+
+void qconv_session_memory(const struct qconv_model *model, size_t most,
+			  struct qconv_session_memory *memory)
+{
+	struct qc_session_plan plan;
+
+	qc_session_plan(model->forward, most, model->mem_limit, &plan);
+	*memory = (struct qconv_session_memory){plan.cache, plan.kept, plan.weights, plan.work,
+						plan.peak};
+}
+
+int qconv_session_open(struct qconv_session **session, struct qconv_model *model, size_t most,
+		       struct qconv_error *error)
+{
+	struct qconv_session *made = calloc(1, sizeof(*made));
+	struct qc_err err = {0};
+	enum qc_status s =
+		made ? qc_session_open(&made->session, model->forward, most, model->mem_limit, &err)
+		     : qc_no_memory(&err);
+
+	if (s) {
+		free(made);
+		made = NULL;
+	}
+	*session = made;
+	return qc_public_result(&err, s, error);
+}
+
+void qconv_session_close(struct qconv_session *session)
+{
+	if (session)
+		qc_session_close(session->session);
+	free(session);
+}
+
+size_t qconv_session_length(const struct qconv_session *session)
+{
+	return qc_session_length(session->session);
+}
+
+int qconv_session_append(struct qconv_session *session, const uint32_t *ids, size_t n, size_t first,
+			 float *logits, struct qconv_error *error)
+{
+	struct qc_err err = {0};
+	enum qc_status s = qc_session_append(session->session, ids, n, first, logits, &err);
+
+	return qc_public_result(&err, s, error);
 }

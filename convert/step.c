@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/checked.h"
+
 /* A range is about a megabyte of floats: large enough that reading, writing and the queue cost
  * nothing beside it, small enough that all threads' ranges together are a few MiB. A chunk's floats
  * stay in the first or second level cache between the passes over them. */
@@ -17,17 +19,6 @@ static uint64_t at_least_one(uint64_t n)
 static uint64_t min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-static uint64_t gcd(uint64_t a, uint64_t b)
-{
-	while (b) {
-		uint64_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
 }
 
 /* Units that are whole rows, or rows that are whole units. */
@@ -49,7 +40,7 @@ static void cut_rows(struct qc_step *step)
  * unless those are too far apart. */
 static void cut_flat(struct qc_step *step)
 {
-	uint64_t unit = step->unit_elems, together = step->cols / gcd(unit, step->cols);
+	uint64_t unit = step->unit_elems, together = step->cols / qc_gcd(unit, step->cols);
 
 	if (together > MAX_GROUP_ELEMS / unit) {
 		step->chunk_units = step->range_units = at_least_one(RANGE_ELEMS / unit);
@@ -98,8 +89,9 @@ void qc_step_keep_sizes(struct qc_plan *plan, const struct qc_step *step)
 		return;
 	keep_max(&plan->range_out_bytes, qc_step_buffer(step, step->n_pieces, step->range_units));
 	keep_max(&plan->range_out_bytes, step->range_units * step->measured_bytes);
-	keep_max(&plan->range_scratch_bytes,
-		 qc_source_scratch(step->source, step->raw ? range_rows : chunk_rows));
+	keep_max(
+		&plan->range_scratch_bytes,
+		qc_source_scratch(step->source, step->raw || step->copy ? range_rows : chunk_rows));
 	/* a copy is decoded too, to find what must not be in a model */
 	keep_max(&plan->range_f32_bytes, chunk_rows * step->cols * sizeof(float));
 	if (step->raw && (!step->copy || step->packing) &&

@@ -10,14 +10,20 @@
  * Blocks run across the ends of rows, so a unit is a run of elements: one block, or the 256 blocks
  * that share a nested_absmax. Double quantization needs the mean of all absmax first: it is the
  * nested_offset, whose text decides the length of the JSON.
+ *
+ * A source that is of the same kind and block size already is moved: codes as they are, absmax as
+ * it is stored, or decoded where double quantization is not wanted. One that is to get double
+ * quantization is encoded: the reference then finds the same absmax and nf4 codes, as the largest
+ * of a block has the code of -1 or 1.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "convert/pack_pieces.h"
+#include "convert/python_float.h"
 #include "convert/step.h"
+#include "formats/bnb_parts.h"
 #include "quant/bnb.h"
 #include "quant/bnb_block.h"
 #include "quant/types.h"
@@ -38,38 +44,6 @@ struct bnb {
 	uint64_t n_taken;
 };
 
-/* Python's repr() of a float: the shortest digits that give the same double. */
-static void put_double(char *out, size_t size, double value)
-{
-	char text[40], digits[20];
-	int precision = 0, exponent, n = 0, at = 0;
-	const char *e;
-
-	do
-		snprintf(text, sizeof(text), "%.*e", precision, fabs(value));
-	while (precision++ < 17 && strtod(text, NULL) != fabs(value));
-	e = strchr(text, 'e');
-	exponent = e ? atoi(e + 1) : 0;
-	for (const char *p = text; *p && *p != 'e'; p++)
-		if (*p >= '0' && *p <= '9')
-			digits[n++] = *p;
-	digits[n] = 0;
-	if (exponent < -4 || exponent >= 16) {
-		snprintf(out, size, "%s%c%s%se%c%02d", signbit(value) ? "-" : "", digits[0],
-			 n > 1 ? "." : "", digits + 1, exponent < 0 ? '-' : '+', abs(exponent));
-		return;
-	}
-	at += snprintf(out, size, "%s", signbit(value) ? "-" : "");
-	if (exponent < 0)
-		snprintf(out + at, size - (size_t)at, "0.%.*s%s", -exponent - 1, "0000", digits);
-	else if (n <= exponent + 1)
-		snprintf(out + at, size - (size_t)at, "%s%.*s.0", digits, exponent + 1 - n,
-			 "0000000000000000");
-	else
-		snprintf(out + at, size - (size_t)at, "%.*s.%s", exponent + 1, digits,
-			 digits + exponent + 1);
-}
-
 /* The text of quant_state as the piece's bytes. */
 static enum qc_status set_state(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
 {
@@ -85,7 +59,7 @@ static enum qc_status set_state(struct qc_plan *plan, struct qc_step *step, stru
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%llu%s",
 			       (unsigned long long)tensor->dims[d - 1], d > 1 ? ", " : "]");
 	if (bnb->nested) {
-		put_double(offset, sizeof(offset), (double)bnb->offset);
+		qc_python_float(offset, sizeof(offset), (double)bnb->offset);
 		at += snprintf(text + at, sizeof(text) - (size_t)at,
 			       ", \"nested_blocksize\": %d, \"nested_dtype\": \"float32\", "
 			       "\"nested_offset\": %s",
@@ -137,11 +111,29 @@ static enum qc_status add_pieces(struct qc_plan *plan, struct qc_step *step, str
 	return s ? s : set_state(plan, step, err);
 }
 
+static bool same_values(const float *a, const float *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(a[i] == b[i]))
+			return false;
+	return true;
+}
+
+/* What is stored has the step's kind, blocks and double quantization (or none is wanted). */
+static bool can_move(const struct qc_bnb_parts *parts, const struct bnb *bnb)
+{
+	if (parts->block != bnb->block || !same_values(parts->map, bnb->kind->map, 16))
+		return false;
+	return !bnb->nested || (parts->nested_block == QC_BNB_NESTED &&
+				same_values(parts->nested_map, qc_bnb_dynamic_map, 256));
+}
+
 static enum qc_status bnb_plan(struct qc_plan *plan, struct qc_step *step,
 			       const struct qc_bnb4_kind *kind, const struct qconv_options *options,
 			       struct qc_err *err)
 {
 	struct bnb *bnb = qc_arena_alloc(&plan->arena, sizeof(*bnb));
+	struct qc_bnb_parts parts;
 	uint64_t n = step->rows * step->cols;
 	int block = options->blocksize ? options->blocksize : DEFAULT_BLOCK;
 	enum qc_status s = bnb ? qc_pack_begin(plan, step, err) : qc_no_memory(err);
@@ -163,6 +155,9 @@ static enum qc_status bnb_plan(struct qc_plan *plan, struct qc_step *step,
 	step->measured_bytes = bnb->nested ? QC_BNB_NESTED * sizeof(float) : 0;
 	if (bnb->nested)
 		qc_bnb_mean_init(&bnb->mean, (size_t)bnb->n_blocks);
+	step->copy = qc_bnb_parts_of(step->source, &parts) && can_move(&parts, bnb);
+	if (step->copy)
+		bnb->offset = parts.nested_offset;
 	return add_pieces(plan, step, err);
 }
 
@@ -278,21 +273,69 @@ static void bnb_encode(const struct qc_pack_range *range)
 	}
 }
 
+/* Floats as they are stored, in place; the first is block `block`'s, the next
+ * that of the block `stride` later. */
+static enum qc_status store_floats(const struct qc_step *step, uint8_t *bytes, uint64_t n,
+				   uint64_t block, uint64_t stride, struct qc_err *err)
+{
+	const struct bnb *bnb = step->packed;
+
+	for (uint64_t i = 0; i < n; i++, bytes += sizeof(float)) {
+		const uint64_t element = (block + i * stride) * bnb->block;
+		float value;
+
+		memcpy(&value, bytes, sizeof(value));
+		/* no absmax that is made of it is infinite then */
+		if (!isfinite(fabsf(value) + fabsf(bnb->offset)))
+			return qc_fail(err, QC_BAD_INPUT,
+				       "row %llu, column %llu: the scale of the block is not a "
+				       "finite number",
+				       (unsigned long long)(element / step->cols),
+				       (unsigned long long)(element % step->cols));
+		qc_put_le32(bytes, qc_f32_bits(value));
+	}
+	return QC_OK;
+}
+
+static enum qc_status bnb_move(const struct qc_pack_range *range, struct qc_scratch *scratch,
+			       struct qc_err *err)
+{
+	const struct qc_step *step = range->step;
+	const struct bnb *bnb = step->packed;
+	const uint64_t element = range->unit * step->unit_elems, block = element / bnb->block;
+	const uint64_t n_blocks = (range->n_elems + bnb->block - 1) / bnb->block;
+	/* pieces begin on cache lines (qc_step_buffer()) */
+	uint8_t *floats = range->out[bnb->nested ? NESTED_ABSMAX : ABSMAX];
+	enum qc_status s = qc_bnb_parts_codes(step->source, element, range->n_elems,
+					      range->out[CODES], scratch, err);
+
+	if (!s && bnb->nested)
+		s = qc_bnb_parts_nested(step->source, block, n_blocks, range->out[ABSMAX],
+					(float *)(void *)floats, scratch, err);
+	else if (!s)
+		s = qc_bnb_parts_absmax(step->source, block, n_blocks, (float *)(void *)floats,
+					scratch, err);
+	if (s)
+		return s;
+	return bnb->nested ? store_floats(step, floats, range->n_units, block, QC_BNB_NESTED, err)
+			   : store_floats(step, floats, n_blocks, block, 1, err);
+}
+
 /* Calibrated blocks into pieces; they are of 64 elements, and rows of whole blocks. */
 static void bnb_repack(const struct qc_pack_range *range)
 {
 	const struct qc_step *step = range->step;
 	const struct bnb *bnb = step->packed;
 	const uint64_t first = range->unit * step->unit_elems;
-	const struct qc_block_bnb4 *block =
-		(const struct qc_block_bnb4 *)range->raw +
-		(first - first / step->cols * step->cols) / bnb->block;
+	const struct qc_block_bnb4 *block = (const struct qc_block_bnb4 *)range->raw +
+					    (first - first / step->cols * step->cols) / bnb->block;
 	const uint64_t n = (range->n_elems + bnb->block - 1) / bnb->block;
 
 	for (uint64_t i = 0; i < n; i++, block++) {
 		memcpy(range->out[CODES] + i * sizeof(block->q), block->q, sizeof(block->q));
 		if (!bnb->nested) {
-			memcpy(range->out[ABSMAX] + i * sizeof(float), block->absmax, sizeof(float));
+			memcpy(range->out[ABSMAX] + i * sizeof(float), block->absmax,
+			       sizeof(float));
 			continue;
 		}
 		range->out[ABSMAX][i] = block->code;
@@ -363,6 +406,7 @@ const struct qc_packing qc_pack_nf4 = {
 	.take = bnb_take,
 	.settle = bnb_settle,
 	.encode = bnb_encode,
+	.move = bnb_move,
 	.repack = bnb_repack,
 	.grid = bnb_grid,
 	.round = bnb_round,
@@ -380,6 +424,7 @@ const struct qc_packing qc_pack_fp4 = {
 	.take = bnb_take,
 	.settle = bnb_settle,
 	.encode = bnb_encode,
+	.move = bnb_move,
 	.repack = bnb_repack,
 	.grid = bnb_grid,
 	.round = bnb_round,

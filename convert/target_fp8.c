@@ -174,6 +174,7 @@ static void block_config(FILE *out, const struct qc_plan *plan)
 const struct qc_packing qc_pack_fp8_compressed = {
 	.name = "fp8",
 	.layout = "compressed-tensors",
+	.fused_alike = true,
 	.about = "8 bits, E4M3, a scale a row",
 	.unfit = fp8_unfit,
 	.plan = row_plan,
@@ -184,6 +185,7 @@ const struct qc_packing qc_pack_fp8_compressed = {
 const struct qc_packing qc_pack_fp8_block = {
 	.name = "fp8",
 	.layout = "block",
+	.fused_alike = true,
 	.about = "8 bits, E4M3, a scale a block of 128x128 (transformers' fp8, DeepSeek)",
 	.unfit = fp8_unfit,
 	.plan = block_plan,

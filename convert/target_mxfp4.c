@@ -148,18 +148,15 @@ static void compressed_config(FILE *out, const struct qc_plan *plan)
 	      out);
 }
 
+/* ModelOpt has no entry for it in its tables (quant_utils.py: process_layer_quant_config(),
+ * convert_hf_config.py), so that its own name of the format stands there, and nothing else. */
 static void modelopt_config(FILE *out, const struct qc_plan *plan)
 {
-	fputs("{\n    \"config_groups\": {\n      \"group_0\": {\n        \"targets\": [\n"
-	      "          \"Linear\"\n        ],\n        \"weights\": {\n"
-	      "          \"dynamic\": false,\n          \"group_size\": 32,\n"
-	      "          \"num_bits\": 4,\n          \"type\": \"float\"\n        }\n      }\n"
-	      "    },\n    \"ignore\": ",
-	      out);
+	fputs("{\n    \"ignore\": ", out);
 	qc_pack_put_skipped(out, plan, 4);
 	fprintf(out,
 		",\n    \"producer\": {\n      \"name\": \"modelopt\",\n"
-		"      \"version\": \"qconv %s\"\n    },\n    \"quant_algo\": \"MXFP4\",\n"
+		"      \"version\": \"qconv %s\"\n    },\n    \"quant_algo\": \"mxfp4\",\n"
 		"    \"quant_method\": \"modelopt\"\n  }",
 		qconv_version());
 }
@@ -168,12 +165,19 @@ static void modelopt_extra(FILE *out, const struct qc_plan *plan)
 {
 	fprintf(out,
 		"{\n  \"producer\": {\n    \"name\": \"modelopt\",\n    \"version\": \"qconv %s\"\n"
-		"  },\n  \"quantization\": {\n    \"quant_algo\": \"MXFP4\",\n"
-		"    \"kv_cache_quant_algo\": null,\n    \"group_size\": 32,\n"
-		"    \"exclude_modules\": ",
+		"  },\n  \"quantization\": {\n    \"quant_algo\": \"mxfp4\",\n"
+		"    \"kv_cache_quant_algo\": null,\n    \"exclude_modules\": ",
 		qconv_version());
 	qc_pack_put_skipped(out, plan, 4);
 	fputs("\n  }\n}\n", out);
+}
+
+/* vLLM: modelopt.py; TensorRT-LLM: QuantAlgo. */
+static const char *modelopt_loaders(const struct qc_plan *plan)
+{
+	(void)plan;
+	return "neither vLLM nor TensorRT-LLM knows ModelOpt's quant_algo \"mxfp4\" (vLLM reads "
+	       "--layout compressed-tensors)";
 }
 
 /* As OpenAI's own checkpoints have it. */
@@ -189,8 +193,10 @@ static void gpt_oss_config(FILE *out, const struct qc_plan *plan)
 const struct qc_packing qc_pack_mxfp4_compressed = {
 	.name = "mxfp4",
 	.layout = "compressed-tensors",
+	.fused_alike = true,
 	.type = &qc_mxfp4,
 	.splits_experts = true,
+	.splits_turned = true,
 	.about = "4.25 bits, a power of two per 32; as compressed-tensors stores it",
 	.unfit = matrix_unfit,
 	.plan = compressed_plan,
@@ -198,11 +204,13 @@ const struct qc_packing qc_pack_mxfp4_compressed = {
 	.encode = mxfp4_encode,
 	.repack = mxfp4_repack,
 	.config = compressed_config,
+	.loaders = qc_pack_single_experts_note,
 };
 
 const struct qc_packing qc_pack_mxfp4_modelopt = {
 	.name = "mxfp4",
 	.layout = "modelopt",
+	.fused_alike = true,
 	.type = &qc_mxfp4,
 	.splits_experts = true,
 	.about = "the same, with ModelOpt's names and rounding",
@@ -212,6 +220,7 @@ const struct qc_packing qc_pack_mxfp4_modelopt = {
 	.encode = mxfp4_encode,
 	.repack = mxfp4_repack,
 	.config = modelopt_config,
+	.loaders = modelopt_loaders,
 	.extra_name = "hf_quant_config.json",
 	.extra = modelopt_extra,
 };
@@ -219,6 +228,7 @@ const struct qc_packing qc_pack_mxfp4_modelopt = {
 const struct qc_packing qc_pack_mxfp4_gpt_oss = {
 	.name = "mxfp4",
 	.layout = "gpt-oss",
+	.fused_alike = true,
 	.type = &qc_mxfp4,
 	.about = "the same, experts of gpt-oss models only, as OpenAI stores them",
 	.experts_only = true,

@@ -13,16 +13,21 @@
  *
  * A source that is NVFP4 already is moved, codes and scales, when those layers share a scale in it
  * too; input scales then come with it where every weight has one (W4A4), else none are written
- * (W4A16: activations stay 16 bits).
+ * (W4A16: activations stay 16 bits). A source that is MXFP4 is moved too: its exponents become
+ * group scales, under a tensor scale that is a power of two (quant/mxfp4_to_nvfp4.h).
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/json.h"
+#include "convert/fused_layers.h"
+#include "convert/nvfp4_config.h"
 #include "convert/pack_pieces.h"
 #include "convert/step.h"
 #include "quant/grid_types.h"
+#include "quant/mxfp4_pack.h"
+#include "quant/mxfp4_to_nvfp4.h"
+#include "quant/blocks.h"
 #include "quant/nvfp4.h"
 #include "quant/nvfp4_pack.h"
 #include "quant/types.h"
@@ -30,13 +35,16 @@
 #define GROUP QC_NVFP4_GROUP
 
 /* Where the pieces stand. */
-enum { CODES, SCALES, FACTOR, INPUT };
+enum { CODES, SCALES, FACTOR, INPUT = QC_NVFP4_INPUT };
 
 /* Weights that share a tensor scale. */
 struct group {
 	float amax;
 	bool has_factor, mixed; /* all of them have been quantized with `factor` so far */
 	float factor;		/* multiplies */
+	bool values;		/* not all of them are MXFP4 */
+	bool has_exponent;	/* where they are: not all is zero */
+	uint8_t largest;	/* exponent code */
 };
 
 /* All weights of the plan. */
@@ -50,34 +58,22 @@ struct nvfp4 {
 	struct group *group;
 	struct all *all;
 	bool divide, bf16;
-	float factor; /* of the source: multiplies */
-	float input;  /* likewise; 0: there is none */
-	float stored; /* what the pieces say */
-};
-
-/* Layers with one input, by the ends of their modules' names. */
-static const struct {
-	const char *end, *group;
-} fused[] = {
-	{".q_proj", "qkv"},	   {".k_proj", "qkv"},	    {".v_proj", "qkv"},
-	{".gate_proj", "gate_up"}, {".up_proj", "gate_up"}, {".w1", "gate_up"},
-	{".w3", "gate_up"},	   {".q_a_proj", "qkv_a"},  {".kv_a_proj_with_mqa", "qkv_a"},
+	bool from_mxfp4;    /* codes and exponents are moved */
+	uint8_t smallest;   /* exponent code */
+	uint64_t n_rounded; /* mxfp4 blocks, counted by the jobs */
+	float factor;	    /* of the source: multiplies */
+	float input;	    /* likewise; 0: there is none */
+	float stored;	    /* what the pieces say */
 };
 
 static struct group *find_group(struct qc_plan *plan, const char *module)
 {
-	const char *key = module;
-	size_t len = strlen(module);
+	size_t prefix;
+	const struct qc_fused_layer *fused = qc_fused_layer_find(module, &prefix);
+	const char *key =
+		fused ? qc_arena_printf(&plan->arena, "%.*s/%s", (int)prefix, module, fused->group)
+		      : module;
 
-	for (size_t i = 0; i < sizeof(fused) / sizeof(fused[0]); i++) {
-		size_t n = strlen(fused[i].end);
-
-		if (len > n && !strcmp(module + len - n, fused[i].end)) {
-			key = qc_arena_printf(&plan->arena, "%.*s/%s", (int)(len - n), module,
-					      fused[i].group);
-			break;
-		}
-	}
 	return key ? qc_plan_group(plan, key, sizeof(struct group)) : NULL;
 }
 
@@ -155,6 +151,11 @@ static enum qc_status nvfp4_plan(struct qc_plan *plan, struct qc_step *step,
 	step->copy = step->from == &qc_nvfp4 && step->source->ops->read_raw && state->factor > 0;
 	group->mixed = group->mixed || !step->copy ||
 		       (group->has_factor && group->factor != state->factor);
+	/* two of its blocks are one of ours */
+	state->from_mxfp4 = step->from == &qc_mxfp4 && step->source->ops->read_raw &&
+			    !step->tensor->scale && step->cols % qc_nvfp4.block_elems == 0;
+	state->smallest = QC_MX_NO_EXPONENT;
+	group->values = group->values || !state->from_mxfp4;
 	group->has_factor = true;
 	group->factor = state->factor;
 	all->n++;
@@ -195,6 +196,11 @@ static enum qc_status nvfp4_agree(struct qc_plan *plan, struct qc_step *step, st
 		step->why = "nvfp4, encoded anew: loaders take one tensor scale for what is fused "
 			    "(q, k and v; gate and up)";
 	step->copy = step->copy && !state->group->mixed;
+	state->from_mxfp4 = state->from_mxfp4 && !state->group->values;
+	if (state->from_mxfp4) {
+		step->measured_bytes = step->cols / QC_MXFP4_GROUP;
+		step->why = "nvfp4; mxfp4 codes moved, exact where E4M3 has their exponents";
+	}
 	step->exact = step->copy;
 	if (step->copy) {
 		state->stored = stored_scale(state->factor, state->divide);
@@ -220,7 +226,12 @@ static const char *nvfp4_unfit(struct qc_model *model, const struct qc_tensor *t
 static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)
 {
 	const uint64_t cols = range->step->cols;
+	const struct nvfp4 *state = range->step->packed;
 
+	if (state->from_mxfp4) {
+		qc_mxfp4_exponents(range->raw, (size_t)(range->n_elems / QC_MXFP4_GROUP), measured);
+		return;
+	}
 	for (uint64_t row = 0; row < range->n_units; row++) {
 		float amax = qc_largest(range->x + row * cols, (size_t)cols);
 
@@ -230,8 +241,20 @@ static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)
 
 static void nvfp4_take(const struct qc_step *step, const uint8_t *measured, uint64_t n_units)
 {
-	struct group *group = ((struct nvfp4 *)step->packed)->group;
+	struct nvfp4 *state = step->packed;
+	struct group *group = state->group;
 
+	for (uint64_t i = 0; state->from_mxfp4 && i < n_units * step->measured_bytes; i++) {
+		const uint8_t exponent = measured[i];
+
+		if (exponent == QC_MX_NO_EXPONENT)
+			continue;
+		group->has_exponent = true;
+		group->largest = exponent > group->largest ? exponent : group->largest;
+		state->smallest = exponent < state->smallest ? exponent : state->smallest;
+	}
+	if (state->from_mxfp4)
+		return;
 	for (uint64_t i = 0; i < n_units; i++) {
 		float amax;
 
@@ -240,13 +263,71 @@ static void nvfp4_take(const struct qc_step *step, const uint8_t *measured, uint
 	}
 }
 
+/* The exponent code that becomes the largest group scale: so large that the tensor scale has a
+ * reciprocal. Zeros have a tensor scale of 1. */
+static uint8_t largest_of(const struct group *group)
+{
+	if (!group->has_exponent)
+		return QC_MX_UNSCALED;
+	return group->largest < 10 ? 10 : group->largest;
+}
+
+static enum qc_status settle_mxfp4(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	struct nvfp4 *state = step->packed;
+	const uint8_t largest = largest_of(state->group);
+	const float scale = qc_mxfp4_tensor_scale(largest); /* a power of two */
+
+	step->exact =
+		state->smallest == QC_MX_NO_EXPONENT || state->smallest + QC_MX_KEPT > largest;
+	state->stored = state->divide ? 1 / scale : scale;
+	return set_float(plan, &step->pieces[FACTOR], state->stored, err);
+}
+
 static enum qc_status nvfp4_settle(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
 {
 	struct nvfp4 *state = step->packed;
 
+	if (state->from_mxfp4)
+		return settle_mxfp4(plan, step, err);
 	state->stored =
 		state->producer->tensor_scale(state->group->amax, QC_NVFP4_RANGE, state->bf16);
 	return set_float(plan, &step->pieces[FACTOR], state->stored, err);
+}
+
+/* mxfp4 blocks, two at a time. */
+static void encode_mxfp4(const struct qc_pack_range *range)
+{
+	struct nvfp4 *state = range->step->packed;
+	const uint8_t largest = largest_of(state->group), *raw = range->raw;
+	const uint64_t n_blocks = range->n_elems / qc_nvfp4.block_elems;
+	uint64_t n_rounded = 0;
+
+	for (uint64_t i = 0; i < n_blocks; i++, raw += 2 * qc_mxfp4.block_bytes) {
+		uint8_t block[sizeof(struct qc_block_nvfp4)], exponents[2];
+
+		qc_mxfp4_exponents(raw, 2, exponents);
+		for (int k = 0; k < 2; k++)
+			n_rounded += exponents[k] + QC_MX_KEPT <= largest;
+		qc_nvfp4_from_mxfp4(raw, 1, largest, block);
+		qc_nvfp4_to_pairs(block, range->out[CODES] + i * qc_nvfp4.block_elems / 2,
+				  range->out[SCALES] + i * (qc_nvfp4.block_elems / GROUP));
+	}
+#pragma omp atomic
+	state->n_rounded += n_rounded;
+}
+
+static enum qc_status nvfp4_conclude(struct qc_plan *plan, struct qc_step *step, struct qc_err *err)
+{
+	const struct nvfp4 *state = step->packed;
+
+	if (!state->n_rounded)
+		return QC_OK;
+	step->finding = qc_arena_printf(
+		&plan->arena, "%llu of %llu mxfp4 blocks rounded: E4M3 has not their exponents",
+		(unsigned long long)state->n_rounded,
+		(unsigned long long)(step->rows * step->cols / QC_MXFP4_GROUP));
+	return step->finding ? QC_OK : qc_no_memory(err);
 }
 
 static void nvfp4_encode(const struct qc_pack_range *range)
@@ -254,6 +335,10 @@ static void nvfp4_encode(const struct qc_pack_range *range)
 	const struct nvfp4 *state = range->step->packed;
 	size_t n = (size_t)range->n_elems;
 
+	if (state->from_mxfp4) {
+		encode_mxfp4(range);
+		return;
+	}
 	if (range->step->search)
 		qc_nvfp4_search(state->producer, range->x, n, range->weight, state->stored,
 				state->bf16, range->out[CODES], range->out[SCALES], range->isa);
@@ -274,8 +359,7 @@ static void nvfp4_repack(const struct qc_pack_range *range)
 
 static const struct qc_grid *nvfp4_grid(const struct qc_step *step)
 {
-	(void)step;
-	return &qc_grid_nvfp4;
+	return ((const struct nvfp4 *)step->packed)->from_mxfp4 ? NULL : &qc_grid_nvfp4;
 }
 
 static float nvfp4_factor(const struct qc_step *step, uint64_t matrix)
@@ -286,90 +370,12 @@ static float nvfp4_factor(const struct qc_step *step, uint64_t matrix)
 	return state->divide ? qc_nvfp4_multiplier(state->stored) : state->stored;
 }
 
-/* The weights have input scales, all of them. */
-static bool has_inputs(const struct qc_plan *plan)
-{
-	bool has = false;
-
-	for (size_t i = 0; i < plan->n_steps; i++) {
-		const struct qc_step *step = &plan->steps[i];
-
-		if (step->packing && step->n_pieces <= INPUT)
-			return false;
-		has = has || step->packing;
-	}
-	return has;
-}
-
-#define MODELOPT_GROUP                                                                             \
-	"{\n          \"dynamic\": false,\n          \"group_size\": 16,\n"                        \
-	"          \"num_bits\": 4,\n          \"type\": \"float\"\n        }"
-
-/* ModelOpt's convert_hf_config.py. */
-static void modelopt_config(FILE *out, const struct qc_plan *plan)
-{
-	bool inputs = has_inputs(plan);
-
-	fputs("{\n    \"config_groups\": {\n      \"group_0\": {\n", out);
-	if (inputs)
-		fputs("        \"input_activations\": " MODELOPT_GROUP ",\n", out);
-	fputs("        \"targets\": [\n          \"Linear\"\n        ],\n"
-	      "        \"weights\": " MODELOPT_GROUP "\n      }\n    },\n    \"ignore\": ",
-	      out);
-	qc_pack_put_skipped(out, plan, 4);
-	fprintf(out,
-		",\n    \"producer\": {\n      \"name\": \"modelopt\",\n"
-		"      \"version\": \"qconv %s\"\n    },\n    \"quant_algo\": \"%s\",\n"
-		"    \"quant_method\": \"modelopt\"\n  }",
-		qconv_version(), inputs ? "NVFP4" : "W4A16_NVFP4");
-}
-
-static void modelopt_extra(FILE *out, const struct qc_plan *plan)
-{
-	fprintf(out,
-		"{\n  \"producer\": {\n    \"name\": \"modelopt\",\n    \"version\": \"qconv %s\"\n"
-		"  },\n  \"quantization\": {\n    \"quant_algo\": \"%s\",\n"
-		"    \"kv_cache_quant_algo\": null,\n    \"group_size\": 16,\n"
-		"    \"exclude_modules\": ",
-		qconv_version(), has_inputs(plan) ? "NVFP4" : "W4A16_NVFP4");
-	qc_pack_put_skipped(out, plan, 4);
-	fputs("\n  }\n}\n", out);
-}
-
-#define COMPRESSED_ARGS                                                                            \
-	"          \"group_size\": 16,\n          \"num_bits\": 4,\n"                              \
-	"          \"observer\": \"static_minmax\",\n          \"observer_kwargs\": {},\n"         \
-	"          \"scale_dtype\": \"torch.float8_e4m3fn\",\n"                                    \
-	"          \"strategy\": \"tensor_group\",\n          \"symmetric\": true,\n"              \
-	"          \"type\": \"float\",\n          \"zp_dtype\": \"torch.float8_e4m3fn\"\n       " \
-	" }"
-
-static void compressed_config(FILE *out, const struct qc_plan *plan)
-{
-	fputs("{\n    \"config_groups\": {\n      \"group_0\": {\n"
-	      "        \"format\": \"nvfp4-pack-quantized\",\n        \"input_activations\": ",
-	      out);
-	if (has_inputs(plan))
-		fputs("{\n          \"dynamic\": \"local\",\n" COMPRESSED_ARGS, out);
-	else
-		fputs("null", out);
-	fputs(",\n        \"output_activations\": null,\n        \"targets\": [\n"
-	      "          \"Linear\"\n        ],\n        \"weights\": {\n"
-	      "          \"dynamic\": false,\n" COMPRESSED_ARGS
-	      "\n      }\n    },\n    \"format\": \"nvfp4-pack-quantized\",\n"
-	      "    \"global_compression_ratio\": null,\n    \"ignore\": ",
-	      out);
-	qc_pack_put_skipped(out, plan, 4);
-	fputs(",\n    \"kv_cache_scheme\": null,\n    \"quant_method\": \"compressed-tensors\",\n"
-	      "    \"quantization_status\": \"compressed\"\n  }",
-	      out);
-}
-
 extern const struct qc_packing qc_pack_nvfp4_experts;
 
 const struct qc_packing qc_pack_nvfp4_modelopt = {
 	.name = "nvfp4",
 	.layout = "modelopt",
+	.fused_alike = true,
 	.experts = &qc_pack_nvfp4_experts,
 	.type = &qc_nvfp4,
 	.splits_experts = true,
@@ -384,16 +390,19 @@ const struct qc_packing qc_pack_nvfp4_modelopt = {
 	.grid = nvfp4_grid,
 	.factor = nvfp4_factor,
 	.repack = nvfp4_repack,
-	.config = modelopt_config,
+	.conclude = nvfp4_conclude,
+	.config = qc_nvfp4_modelopt_config,
 	.extra_name = "hf_quant_config.json",
-	.extra = modelopt_extra,
+	.extra = qc_nvfp4_modelopt_extra,
 };
 
 const struct qc_packing qc_pack_nvfp4_compressed = {
 	.name = "nvfp4",
 	.layout = "compressed-tensors",
+	.fused_alike = true,
 	.type = &qc_nvfp4,
 	.splits_experts = true,
+	.splits_turned = true,
 	.about = "the same, as compressed-tensors stores it",
 	.unfit = nvfp4_unfit,
 	.plan = compressed_plan,
@@ -405,5 +414,7 @@ const struct qc_packing qc_pack_nvfp4_compressed = {
 	.grid = nvfp4_grid,
 	.factor = nvfp4_factor,
 	.repack = nvfp4_repack,
-	.config = compressed_config,
+	.conclude = nvfp4_conclude,
+	.config = qc_nvfp4_compressed_config,
+	.loaders = qc_pack_single_experts_note,
 };

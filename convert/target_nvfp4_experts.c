@@ -21,6 +21,7 @@
 #include "formats/arch/arch.h"
 #include "quant/e2m1.h"
 #include "quant/e4m3.h"
+#include "quant/grid_types.h"
 #include "quant/nvfp4_pack.h"
 #include "quant/types.h"
 
@@ -31,7 +32,9 @@ enum { CODES, SCALES, FACTOR };
 
 struct experts {
 	float amax, scale;
-	bool lattice; /* the source's values are E2M1 numbers times powers of two */
+	bool calibrated;    /* values are those of blocks */
+	bool lattice;	    /* the source's values are E2M1 numbers times powers of two */
+	uint64_t n_rounded; /* groups that could not be kept, counted by the jobs */
 };
 
 static const char *experts_unfit(struct qc_model *model, const struct qc_tensor *tensor)
@@ -76,8 +79,8 @@ static enum qc_status add_input(struct qc_plan *plan, struct qc_step *step, stru
 	if (s || !(scale > 0))
 		return s;
 	qc_put_le32(bytes, qc_f32_bits(scale));
-	return qc_pack_add_constant(plan, step, step->name, "_input_scale", &qc_f32, 0, NULL,
-				    bytes, err);
+	return qc_pack_add_constant(plan, step, step->name, "_input_scale", &qc_f32, 0, NULL, bytes,
+				    err);
 }
 
 static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
@@ -97,6 +100,9 @@ static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
 		const uint64_t scales[3] = {out, in / GROUP, step->tensor->dims[2]};
 
 		state->lattice = step->from == &qc_mxfp4;
+		if (state->lattice)
+			step->why =
+				"nvfp4; mxfp4 codes moved, exact where E4M3 has their exponents";
 		step->packed = state;
 		step->unit_elems = out * GROUP;
 		step->n_units = step->rows / GROUP;
@@ -191,11 +197,41 @@ static bool encode_exactly(const float *x, float tensor_scale, uint8_t *codes, u
 	return false;
 }
 
+/* The same of values that are E2M1 numbers times a group scale, but for their last bits. */
+static bool encode_block(const float *x, float tensor_scale, uint8_t *codes, uint8_t *scale)
+{
+	static const float levels[] = {6, 4, 3, 2, 1.5f, 1, 0.5f}; /* that the largest may have */
+	const float amax = qc_largest(x, GROUP);
+
+	for (size_t turn = 0; amax > 0 && turn < sizeof(levels) / sizeof(*levels); turn++) {
+		uint8_t each[GROUP];
+		float unit;
+		int i = 0;
+
+		*scale = qc_f32_to_e4m3_saturated(amax / levels[turn] / tensor_scale);
+		unit = qc_e4m3_to_f32(*scale) * tensor_scale;
+		for (bool good = unit > 0; good && i < GROUP; i += good) {
+			const float magnitude = fabsf(x[i]);
+
+			each[i] = qc_e2m1_even(magnitude / unit);
+			good = fabsf(qc_e2m1_to_f32(each[i]) * unit - magnitude) <=
+			       1e-5f * magnitude;
+			each[i] |= qc_e2m1_sign(x[i]);
+		}
+		if (i < GROUP)
+			continue;
+		qc_e2m1_pack(each, GROUP, codes);
+		return true;
+	}
+	return false;
+}
+
 /* `n` columns of 16 rows, turned: a group each. */
 static void encode_columns(const struct qc_pack_range *range, const float *x, const float *weight,
 			   size_t n, uint8_t *codes, uint8_t *scales)
 {
-	const struct experts *state = range->step->packed;
+	struct experts *state = range->step->packed;
+	uint64_t n_rounded = 0;
 
 	if (range->step->search)
 		qc_nvfp4_search(&qc_nvfp4_modelopt, x, n * GROUP, weight, state->scale, false,
@@ -209,8 +245,20 @@ static void encode_columns(const struct qc_pack_range *range, const float *x, co
 		if (encode_exactly(x + i * GROUP, state->scale, exact, &scale)) {
 			memcpy(codes + i * (GROUP / 2), exact, sizeof(exact));
 			scales[i] = scale;
+		} else {
+			n_rounded += qc_largest(x + i * GROUP, GROUP) > 0;
 		}
 	}
+	for (size_t i = 0; state->calibrated && i < n; i++) {
+		uint8_t block[GROUP / 2], scale;
+
+		if (!encode_block(x + i * GROUP, state->scale, block, &scale))
+			continue;
+		memcpy(codes + i * (GROUP / 2), block, sizeof(block));
+		scales[i] = scale;
+	}
+#pragma omp atomic
+	state->n_rounded += n_rounded;
 }
 
 static void encode_unit(const struct qc_pack_range *range, uint64_t unit)
@@ -242,10 +290,45 @@ static void encode_unit(const struct qc_pack_range *range, uint64_t unit)
 	}
 }
 
+static enum qc_status experts_conclude(struct qc_plan *plan, struct qc_step *step,
+				       struct qc_err *err)
+{
+	const struct experts *state = step->packed;
+
+	if (!state->lattice)
+		return QC_OK;
+	step->exact = !state->n_rounded;
+	if (step->exact)
+		return QC_OK;
+	step->finding = qc_arena_printf(&plan->arena,
+					"%llu of %llu groups of mxfp4 codes rounded: E4M3 has not "
+					"their exponents",
+					(unsigned long long)state->n_rounded,
+					(unsigned long long)(step->rows * step->cols / GROUP));
+	return step->finding ? QC_OK : qc_no_memory(err);
+}
+
 static void experts_encode(const struct qc_pack_range *range)
 {
 	for (uint64_t unit = 0; unit < range->n_units; unit++)
 		encode_unit(range, unit);
+}
+
+/* What is moved without rounding is not calibrated. */
+static const struct qc_grid *experts_grid(const struct qc_step *step)
+{
+	return ((const struct experts *)step->packed)->lattice ? NULL : &qc_grid_nvfp4;
+}
+
+static float experts_factor(const struct qc_step *step, uint64_t matrix)
+{
+	(void)matrix;
+	return ((const struct experts *)step->packed)->scale;
+}
+
+static void experts_keep(const struct qc_step *step)
+{
+	((struct experts *)step->packed)->calibrated = true;
 }
 
 const struct qc_packing qc_pack_nvfp4_experts = {
@@ -258,4 +341,8 @@ const struct qc_packing qc_pack_nvfp4_experts = {
 	.take = experts_take,
 	.settle = experts_settle,
 	.encode = experts_encode,
+	.grid = experts_grid,
+	.factor = experts_factor,
+	.keep = experts_keep,
+	.conclude = experts_conclude,
 };

@@ -4,16 +4,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include "calib/text_file.h"
-#include "calib/tokenize.h"
+#include "base/checked.h"
+#include "calib/awq.h"
+#include "calib/paired.h"
 #include "convert/adapters.h"
+#include "convert/learn.h"
 #include "convert/plan_layout.h"
-#include "convert/step.h"
-#include "convert/target_gguf.h"
 #include "convert/tune_items.h"
-#include "quant/types.h"
 
-enum { DEFAULT_LENGTH = 512, DEFAULT_WINDOWS = 256, SHORTEST = 16, HELD_OUT = 8 };
 #define DAMP 0.05f /* of the mean second moment: best on held-out text among .002 to .3 */
 
 bool qc_tune_asked(const struct qconv_options *options)
@@ -31,104 +29,13 @@ void qc_tuning_free(struct qc_tuning *t)
 	}
 	qc_windows_clear(&t->windows);
 	qc_strmap_clear(&t->by_name);
+	qc_strmap_clear(&t->by_weight);
 	qc_spill_close(&t->file);
+	qc_tune_biases_free(t->biases);
 	qc_arena_clear(&t->arena);
 	free(t->items);
+	free(t->parts);
 	free(t);
-}
-
-/* The grid of what a step becomes; NULL when it takes no part. */
-static const struct qc_grid *step_grid(const struct qc_step *step)
-{
-	const struct qc_packing *packing = step->packing;
-	const struct qc_grid *grid;
-
-	if (step->copy || step->tensor->n_dims < 2 ||
-	    (step->tensor->layer < 0 && strcmp(step->tensor->name, "output.weight")))
-		return NULL;
-	/* experts that are one tensor are calibrated where each one's rows lie together */
-	if (step->tensor->n_dims > 2 && packing &&
-	    packing != qc_gguf_packing(step->tensor, &qc_nvfp4, true))
-		return NULL;
-	grid = !packing ? qc_grid_of(step->to) : packing->grid ? packing->grid(step) : NULL;
-	return grid && step->cols % grid->type->block_elems == 0 ? grid : NULL;
-}
-
-/* What the values of each matrix of a step are multiplied by. */
-static enum qc_status find_factors(struct qc_tuning *t, struct qc_tune_item *item,
-				   struct qc_err *err)
-{
-	const struct qc_step *step = item->step;
-	const uint64_t n = step->tensor->n_dims > 2 ? step->tensor->dims[2] : 1;
-
-	if (!step->packing || !step->packing->factor)
-		return QC_OK;
-	item->factors = qc_arena_array(&t->arena, n, sizeof(*item->factors));
-	if (!item->factors)
-		return qc_no_memory(err);
-	for (uint64_t i = 0; i < n; i++)
-		item->factors[i] = step->packing->factor(step, i);
-	item->tuned->factors = item->factors;
-	item->tuned->slice = step->rows / n;
-	return QC_OK;
-}
-
-static enum qc_status find_items(struct qc_tuning *t, struct qc_err *err)
-{
-	struct qc_plan *plan = t->plan;
-	uint64_t bytes = 0;
-
-	t->items = calloc(plan->n_steps + 1, sizeof(*t->items));
-	if (!t->items)
-		return qc_no_memory(err);
-	for (size_t i = 0; i < plan->n_steps; i++) {
-		struct qc_step *step = &plan->steps[i];
-		const struct qc_grid *grid = step_grid(step);
-		struct qc_tune_item *item = &t->items[t->n_items];
-		bool was_there;
-
-		if (!grid)
-			continue;
-		*item = (struct qc_tune_item){.step = step, .grid = grid};
-		item->tuned = qc_tuned_make(&t->arena, &t->file, bytes, grid->type, step->rows,
-					    step->cols);
-		if (!item->tuned)
-			return qc_no_memory(err);
-		if (qc_strmap_add(&t->by_name, step->tensor->name, strlen(step->tensor->name),
-				  t->n_items, &was_there, err) ||
-		    find_factors(t, item, err))
-			return err->status;
-		if (was_there) /* one of several tensors that are experts of one name */
-			continue;
-		bytes += step->rows * item->tuned->row_bytes;
-		t->n_items++;
-	}
-	return qc_spill_open(&t->file, NULL, bytes, err);
-}
-
-static struct qc_tune_item *item_of(const struct qc_tuning *t, const char *name)
-{
-	const uint64_t *index = qc_strmap_find(&t->by_name, name, strlen(name));
-
-	return index ? &t->items[*index] : NULL;
-}
-
-static enum qc_status put_overlays(struct qc_tuning *t, struct qc_model *model, struct qc_err *err)
-{
-	for (size_t i = 0; i < model->n_tensors; i++) {
-		struct qc_tensor *tensor = &model->tensors[i];
-		struct qc_tune_item *item = item_of(t, tensor->name);
-
-		if (!item)
-			continue;
-		item->overlay = qc_overlay_make(&model->arena, tensor->source);
-		if (!item->overlay)
-			return qc_no_memory(err);
-		item->overlay->tuned = item->tuned;
-		item->overlay->search = qc_fast_search(item->grid->type, t->plan->isa);
-		tensor->source = &item->overlay->base;
-	}
-	return QC_OK;
 }
 
 static enum qc_status open_forward(struct qc_tuning *t, int i, struct qc_err *err)
@@ -136,13 +43,23 @@ static enum qc_status open_forward(struct qc_tuning *t, int i, struct qc_err *er
 	const struct qc_forward_options options = {
 		.threads = t->options->threads,
 		.stop = t->options->stop,
-		/* the two models share it */
-		.mem_limit = t->options->mem_limit / 2,
+		.mem_limit = t->plan->calibration.share,
 	};
 
 	qc_forward_close(t->forwards[i]);
 	t->forwards[i] = NULL;
 	return qc_forward_open(&t->forwards[i], &t->models[i], &options, err);
+}
+
+enum qc_status qc_tune_supports(const struct qc_plan *plan, const struct qc_model *model,
+				struct qc_err *err)
+{
+	if (plan->target->layout_kind != QC_LAYOUT_HF || model->layout != QC_LAYOUT_GGUF)
+		return QC_OK;
+	return qc_fail(err, QC_UNSUPPORTED,
+		       "--calib: a directory made from a GGUF, '%s', cannot be calibrated: "
+		       "take the checkpoint it was made from, or --method search",
+		       model->path);
 }
 
 static enum qc_status open_model(struct qc_tuning *t, int i, struct qc_err *err)
@@ -153,100 +70,35 @@ static enum qc_status open_model(struct qc_tuning *t, int i, struct qc_err *err)
 
 	if (!s)
 		s = qc_adapters_apply(model, plan->target, t->options, err);
-	if (!s && plan->target->layout_kind == QC_LAYOUT_HF && model->layout == QC_LAYOUT_GGUF)
-		return qc_fail(err, QC_UNSUPPORTED,
-			       "--calib: a directory made from a GGUF, '%s', cannot be calibrated: "
-			       "take the checkpoint it was made from, or --method search",
-			       model->path);
+	if (!s)
+		s = qc_tune_supports(plan, model, err);
 	/* what is quantized are the tensors as the output has them */
-	if (!s && plan->target->layout_kind == QC_LAYOUT_GGUF)
-		s = qc_model_set_layout(model, QC_LAYOUT_GGUF, err);
+	if (!s)
+		s = qc_plan_bring_to_layout(model, plan->target, t->options, err);
+	if (!s && plan->scales)
+		s = qc_channel_scales_apply(plan->scales, model, err);
 	if (!s && i == 1)
-		s = put_overlays(t, model, err);
+		s = qc_tune_put_overlays(t, model, err);
+	if (!s && i == 1 && !t->options->no_bias_correction)
+		s = qc_tune_biases_open(&t->biases, t->plan, model, err);
 	return s ? s : open_forward(t, i, err);
-}
-
-/* Windows spread evenly over the text, every eighth of them held out: those stand at the end. */
-static enum qc_status choose_windows(struct qc_tuning *t, struct qc_windows *all, size_t wanted,
-				     struct qc_err *err)
-{
-	const size_t n = wanted && wanted < all->n ? wanted : all->n, length = all->length;
-	struct qc_windows *w = &t->windows;
-	size_t learnt = 0, held = 0;
-
-	t->n_held = n / HELD_OUT;
-	if (!t->n_held)
-		return qc_fail(
-			err, QC_BAD_INPUT,
-			"the text has %zu windows of %zu tokens, at least %d are needed: give "
-			"more text or a smaller --calib-ctx",
-			all->n, length, HELD_OUT);
-	*w = (struct qc_windows){.n = n, .length = length};
-	w->ids = malloc(n * length * sizeof(*w->ids));
-	if (!w->ids)
-		return qc_no_memory(err);
-	for (size_t i = 0; i < n; i++) {
-		const bool is_held = i % HELD_OUT == HELD_OUT / 2 && held < t->n_held;
-		const size_t to = is_held ? n - t->n_held + held++ : learnt++;
-
-		memcpy(w->ids + to * length, all->ids + i * all->n / n * length,
-		       length * sizeof(*w->ids));
-	}
-	return QC_OK;
-}
-
-/* Tokens in a window: what was asked for, or the usual length; less for a short text. */
-static size_t window_length(const struct qc_tuning *t, size_t n_tokens)
-{
-	size_t length = DEFAULT_LENGTH;
-
-	if (t->options->calib_ctx)
-		return t->options->calib_ctx;
-	while (length > SHORTEST && n_tokens / length < 2 * HELD_OUT)
-		length /= 2;
-	return length;
-}
-
-static enum qc_status read_text(struct qc_tuning *t, struct qc_err *err)
-{
-	struct qc_tokenizer *tok = NULL;
-	struct qc_windows all = {0};
-	struct qc_bos bos = {0};
-	struct qc_ids ids = {0};
-	char *text = NULL;
-	size_t len = 0;
-	enum qc_status s = qc_text_read(t->options->calib, &text, &len, err);
-
-	if (!s)
-		s = qc_tokenizer_open(&tok, &t->models[0], err);
-	if (!s) {
-		bos.has = qc_tokenizer_adds_bos(tok) && qc_tokenizer_bos(tok, &bos.id);
-		s = qc_tokenizer_encode(tok, text, len, 0, &ids, err);
-	}
-	if (!s)
-		s = qc_windows_full(&all, ids.ids, ids.n, bos, window_length(t, ids.n), 0, err);
-	if (!s)
-		s = choose_windows(t, &all,
-				   t->options->calib_windows ? t->options->calib_windows
-							     : DEFAULT_WINDOWS,
-				   err);
-	qc_windows_clear(&all);
-	qc_ids_clear(&ids);
-	qc_tokenizer_close(tok);
-	free(text);
-	return s;
 }
 
 static bool wants(void *user, const struct qc_weight *weight)
 {
-	return item_of(user, weight->tensor->name);
+	return qc_tune_part_of(user, weight->tensor->name, 0);
 }
 
 static enum qc_status solve(void *user, const struct qc_tune_job *job, struct qc_err *err)
 {
 	struct qc_tuning *t = user;
 
-	return qc_tune_matrix(t, item_of(t, job->weight->tensor->name), job, err);
+	const char *name = job->weight->tensor->name;
+	enum qc_status s = qc_tune_matrix(t, qc_tune_part_of(t, name, job->index), job, err);
+
+	return s ? s
+		 : qc_tune_bias(t->biases, job, qc_model_find(&t->models[0], name),
+				qc_forward_threads(t->forwards[1]), err);
 }
 
 static void show(void *user, uint32_t block, uint32_t n_blocks)
@@ -262,21 +114,51 @@ static void show(void *user, uint32_t block, uint32_t n_blocks)
 		t->options->progress(&progress, t->options->user);
 }
 
-/* The jobs move what was made. */
-static enum qc_status finish_item(struct qc_tuning *t, struct qc_tune_item *item,
-				  struct qc_err *err)
+/* The divergence of the held-out windows, run anew: what the quantized model reads has changed. */
+static enum qc_status run_held(struct qc_tuning *t, double *each, struct qc_err *err)
 {
-	struct qc_step *step = item->step;
+	const struct qc_windows *w = &t->windows;
+	const size_t first = (w->n - t->n_held) * w->length;
+	enum qc_status s = open_forward(t, 1, err); /* it keeps a decoded head */
 
-	step->source = &item->tuned->base;
-	step->from = item->grid->type;
-	step->copy = step->raw = true;
-	step->search = step->exact = false;
-	step->lattice = NULL;
-	qc_step_cut(step);
-	qc_step_keep_sizes(t->plan, step);
-	return item->rounded != 0 ? step->packing->rounded(t->plan, step, item->rounded, err)
-				  : QC_OK;
+	if (!s)
+		s = qc_forward_windows(t->forwards[1], w->ids + first, t->n_held, w->length, err);
+	return s ? s
+		 : qc_tune_divergences(t->forwards[0], first, t->forwards[1], 0,
+				       t->n_held * w->length, each, err);
+}
+
+static double mean_of(const double *x, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += x[i];
+	return sum / (double)n;
+}
+
+/* Corrected biases stay when the whole is better with them. tuned: what each token's divergence is
+ * with them, then with what stays; other: room for as many. */
+static enum qc_status compare_biases(struct qc_tuning *t, double *tuned, double *other,
+				     struct qc_err *err)
+{
+	const size_t rows = t->n_held * t->windows.length;
+	struct qc_calibration *c = &t->plan->calibration;
+	enum qc_status s;
+
+	c->n_biases = t->biases ? qc_tune_biases_count(t->biases) : 0;
+	if (!c->n_biases)
+		return QC_OK;
+	c->biased_kld = mean_of(tuned, rows);
+	qc_tune_biases_show(t->biases, false);
+	s = run_held(t, other, err);
+	if (s)
+		return s;
+	c->unbiased_kld = mean_of(other, rows);
+	c->biases_kept = qc_paired_below(tuned, other, t->n_held, t->windows.length);
+	if (!c->biases_kept)
+		memcpy(tuned, other, rows * sizeof(*tuned));
+	return QC_OK;
 }
 
 /* The whole on the held-out windows, calibrated and as data-free search would have it. */
@@ -285,20 +167,26 @@ static enum qc_status compare(struct qc_tuning *t, struct qc_err *err)
 	const struct qc_windows *w = &t->windows;
 	const size_t first = (w->n - t->n_held) * w->length, rows = t->n_held * w->length;
 	struct qc_calibration *c = &t->plan->calibration;
-	enum qc_status s = qc_tune_divergence(t->forwards[0], first, t->forwards[1], first, rows,
-					      &c->kld, err);
+	double *tuned = calloc(rows, 2 * sizeof(*tuned)), *other = tuned ? tuned + rows : NULL;
+	enum qc_status s = tuned ? QC_OK : qc_no_memory(err);
 
+	if (!s)
+		s = qc_tune_divergences(t->forwards[0], first, t->forwards[1], first, rows, tuned,
+					err);
+	if (!s)
+		s = compare_biases(t, tuned, other, err);
 	for (size_t i = 0; i < t->n_items; i++)
 		if (t->items[i].overlay && t->items[i].overlay->n_done)
 			t->items[i].overlay->searches = true;
-	/* anew: it keeps a decoded head */
 	if (!s)
-		s = open_forward(t, 1, err);
-	if (!s)
-		s = qc_forward_windows(t->forwards[1], w->ids + first, t->n_held, w->length, err);
-	return s ? s
-		 : qc_tune_divergence(t->forwards[0], first, t->forwards[1], 0, rows,
-				      &c->searched_kld, err);
+		s = run_held(t, other, err);
+	if (!s) {
+		c->kld = mean_of(tuned, rows);
+		c->searched_kld = mean_of(other, rows);
+		c->kept = qc_paired_below(tuned, other, t->n_held, w->length);
+	}
+	free(tuned);
+	return s;
 }
 
 static enum qc_status conclude(struct qc_tuning *t, struct qc_err *err)
@@ -311,19 +199,20 @@ static enum qc_status conclude(struct qc_tuning *t, struct qc_err *err)
 	c->n_windows = t->windows.n;
 	c->n_held = t->n_held;
 	c->length = t->windows.length;
-	c->kept = c->kld < c->searched_kld;
 	for (size_t i = 0; !s && i < t->n_items; i++) {
 		struct qc_tune_item *item = &t->items[i];
 
-		if (!item->overlay || item->overlay->n_done < item->step->rows)
+		if (!item->overlay || item->overlay->n_done < item->rows->rows)
 			continue;
 		c->n_tensors++;
 		c->n_better += item->n_kept > 0;
 		if (c->kept && item->n_kept) {
-			s = finish_item(t, item, err);
+			s = qc_tune_finish(t, item, err);
 			rounded = rounded || item->rounded != 0;
 		}
 	}
+	if (!s && c->kept && c->biases_kept)
+		qc_tune_biases_finish(t->biases);
 	if (!c->kept)
 		t->plan->method = "search";
 	/* texts that hold numbers may have another length now */
@@ -339,14 +228,14 @@ static enum qc_status tune(struct qc_tuning *t, struct qc_err *err)
 		.progress = show,
 		.user = t,
 	};
-	enum qc_status s = find_items(t, err);
+	enum qc_status s = qc_tune_find_items(t, err);
 
 	if (s || !t->n_items)
 		return s;
 	for (int i = 0; !s && i < 2; i++)
 		s = open_model(t, i, err);
 	if (!s)
-		s = read_text(t, err);
+		s = qc_learn_windows(&t->windows, &t->n_held, &t->models[0], t->options, err);
 	if (!s)
 		s = qc_tune(t->forwards[0], t->forwards[1], t->windows.ids, t->windows.n,
 			    t->windows.length, t->n_held, &options, err);
@@ -384,19 +273,22 @@ enum qc_status qc_tune_plan(struct qc_plan *plan, const struct qconv_options *op
 	return QC_OK;
 }
 
-/* The moments of the widest input, twice and with what the solver makes of them, and its rows. */
-static uint64_t solver_bytes(const struct qc_graph *g)
+/* The moments of the widest input, twice and with what the solver makes of them, its rows, and what
+ * is caught of `caught` rows of activations: inputs of both models, outputs, and what is wanted. */
+static uint64_t solver_bytes(const struct qc_graph *g, uint64_t caught)
 {
-	enum { SQUARES = 8, ROW_FORMS = 3 };
+	enum { SQUARES = 8, ROW_FORMS = 3, CAUGHT_FORMS = 3 };
 	uint64_t most = 0;
 
 	for (uint32_t i = 0; i < g->n_blocks; i++)
 		for (int slot = 0; slot < QC_SLOTS; slot++) {
 			const struct qc_weight *w = &g->blocks[i].slots[slot];
+			const uint64_t side = w->in > g->width ? w->in : g->width;
 			const uint64_t rows = w->in * w->out < QC_TUNE_AT_A_TIME
 						      ? w->in * w->out
 						      : QC_TUNE_AT_A_TIME;
-			const uint64_t n = SQUARES * w->in * w->in + ROW_FORMS * rows;
+			const uint64_t n = SQUARES * w->in * side + ROW_FORMS * rows +
+					   CAUGHT_FORMS * caught * (w->in + g->width);
 
 			if (w->tensor && w->out > 1 && n > most)
 				most = n;
@@ -404,25 +296,96 @@ static uint64_t solver_bytes(const struct qc_graph *g)
 	return most * sizeof(float);
 }
 
-enum qc_status qc_tune_memory(const struct qc_plan *plan, const struct qconv_options *options,
-			      uint64_t *bytes, struct qc_err *err)
+/* Of the widest input of all windows, where it is kept in memory. */
+static uint64_t kept_bytes(const struct qconv_options *o, const struct qc_graph *g)
 {
-	struct qc_tuning t = {.options = options};
-	struct qc_plan only = *plan; /* nothing is planned, no overlay is made */
+	const uint64_t length = o->calib_ctx ? o->calib_ctx : QC_WINDOW_LENGTH;
+	uint64_t most = 0, bytes;
+
+	for (uint32_t i = 0; i < g->n_blocks; i++)
+		for (int slot = 0; slot < QC_SLOTS; slot++)
+			if (g->blocks[i].slots[slot].in > most)
+				most = g->blocks[i].slots[slot].in;
+	if (o->mem_limit || !qc_mul(most, length, &bytes) ||
+	    !qc_mul(bytes, qc_learn_most(o) * sizeof(float), &bytes))
+		return 0;
+	return bytes < QC_TUNE_KEPT_BYTES ? bytes : QC_TUNE_KEPT_BYTES;
+}
+
+/* What it takes when each model's passes may take t->plan->calibration.share. */
+static enum qc_status count(struct qc_tuning *t, bool tunes, uint64_t n_models,
+			    struct qc_forward_plan *forward, uint64_t *fixed, struct qc_err *err)
+{
+	const struct qconv_options *o = t->options;
+	enum qc_status s = open_forward(t, 0, err);
+	const struct qc_graph *g;
+	uint64_t all;
+
+	if (s)
+		return s;
+	g = qc_forward_graph(t->forwards[0]);
+	qc_forward_plan(t->forwards[0], qc_learn_most(o),
+			o->calib_ctx ? o->calib_ctx : QC_WINDOW_LENGTH, forward);
+	*fixed = tunes ? solver_bytes(g, forward->rows) + kept_bytes(o, g) : qc_awq_bytes(g);
+	if (!qc_mul(n_models, forward->peak, &all) || !qc_add(all, *fixed, &all))
+		return qc_fail(err, QC_UNSUPPORTED, "--calib: windows of %zu tokens are too long",
+			       (size_t)o->calib_ctx);
+	t->plan->calibration.bytes = all;
+	return QC_OK;
+}
+
+/* Divide --mem-limit between the models, and refuse what is too little with what would do. */
+static enum qc_status share_memory(struct qc_tuning *t, bool tunes, uint64_t n_models,
+				   uint64_t fixed, struct qc_err *err)
+{
+	enum { TRIES = 50, LEAST = 64 };
+	struct qc_calibration *c = &t->plan->calibration;
+	const uint64_t limit = t->options->mem_limit, rest = t->plan->peak_bytes;
 	struct qc_forward_plan forward;
+	uint64_t least;
+	enum qc_status s = QC_OK;
+
+	fixed += rest;
+	c->share = limit > fixed + n_models * LEAST ? (limit - fixed) / n_models : LEAST;
+	s = count(t, tunes, n_models, &forward, &fixed, err);
+	if (s || rest + c->bytes <= limit)
+		return s;
+	/* more memory lets more logits be made at a time: up to where it is enough */
+	c->share = LEAST;
+	for (int i = 0; !s && i < TRIES; i++) {
+		s = count(t, tunes, n_models, &forward, &fixed, err);
+		if (forward.peak <= c->share)
+			break;
+		c->share = forward.peak;
+	}
+	least = rest + c->bytes;
+	return s ? s
+		 : qc_fail(err, QC_UNSUPPORTED,
+			   "--mem-limit: calibration needs at least %llu bytes of memory, %llu are "
+			   "allowed; a smaller --calib-ctx needs less",
+			   (unsigned long long)least, (unsigned long long)limit);
+}
+
+enum qc_status qc_tune_memory(struct qc_plan *plan, const struct qconv_options *options,
+			      struct qc_err *err)
+{
+	struct qc_tuning t = {.plan = plan, .options = options};
+	const bool tunes = qc_tune_asked(options) && !strcmp(plan->method, "gptq");
+	/* the model with which channel scales were chosen is there all the time */
+	const uint64_t n_models = options->awq && tunes ? 3 : 2;
+	struct qc_forward_plan forward;
+	uint64_t fixed = 0;
 	enum qc_status s;
 
-	*bytes = 0;
-	if (!qc_tune_asked(options) || strcmp(plan->method, "gptq"))
+	if (!options->awq && !tunes)
 		return QC_OK;
-	t.plan = &only;
 	s = open_model(&t, 0, err);
-	if (!s) {
-		qc_forward_plan(t.forwards[0],
-				options->calib_windows ? options->calib_windows : DEFAULT_WINDOWS,
-				options->calib_ctx ? options->calib_ctx : DEFAULT_LENGTH, &forward);
-		*bytes = 2 * forward.peak + solver_bytes(qc_forward_graph(t.forwards[0]));
-	}
+	if (!s)
+		s = count(&t, tunes, n_models, &forward, &fixed, err);
+	if (!s && options->mem_limit)
+		s = share_memory(&t, tunes, n_models, fixed, err);
+	if (!s)
+		plan->peak_bytes += plan->calibration.bytes;
 	qc_forward_close(t.forwards[0]);
 	qc_model_close(&t.models[0]);
 	return s;

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSES = 6 };
+enum { PASSES = 3 };
 
 struct matrix {
 	struct qc_tuning *t;
+	const struct qc_tune_part *part;
 	struct qc_tune_item *item;
 	const struct qc_tune_job *job;
 	size_t n, first, rows; /* that are being solved */
@@ -17,15 +18,19 @@ struct matrix {
 	uint8_t *tuned, *searched;
 };
 
+/* The first of them in the part. */
+static uint64_t first_row(const struct matrix *m)
+{
+	return (m->part->single ? 0 : m->job->index * m->job->weight->out) + m->first;
+}
+
 static enum qc_status read_rows(struct matrix *m, struct qc_err *err)
 {
-	const struct qc_tune_item *item = m->item;
-	struct qc_tensor tensor = *item->step->tensor;
+	struct qc_tensor tensor = *m->item->step->tensor;
 	enum qc_status s;
 
-	tensor.source = item->step->source;
-	s = qc_tensor_read(&tensor, m->job->index * m->job->weight->out + m->first, m->rows, m->w,
-			   m->threads, err);
+	tensor.source = m->part->rows;
+	s = qc_tensor_read(&tensor, first_row(m), m->rows, m->w, m->threads, err);
 	/* blocks are without the factor */
 	for (size_t i = 0; !s && m->factor != 1 && i < m->rows * m->n; i++)
 		m->w[i] /= m->factor;
@@ -77,7 +82,7 @@ static void make_searched(struct matrix *m)
 
 static enum qc_status solve_rows(struct matrix *m, bool *better, struct qc_err *err)
 {
-	const uint64_t first = m->job->index * m->job->weight->out + m->first;
+	const struct qc_tune_part *part = m->part;
 	double searched = 0, tuned = 0;
 	enum qc_status s = read_rows(m, err);
 
@@ -94,9 +99,8 @@ static enum qc_status solve_rows(struct matrix *m, bool *better, struct qc_err *
 		*better = tuned < searched;
 	}
 	if (!s)
-		s = qc_tuned_write(m->item->tuned, first, m->rows, *better ? m->tuned : m->searched,
-				   err);
-	m->item->overlay->n_done = first + m->rows;
+		s = qc_tuned_write(m->item->overlay, part->first + first_row(m) * part->step,
+				   part->step, m->rows, *better ? m->tuned : m->searched, err);
 	return s;
 }
 
@@ -115,16 +119,18 @@ static enum qc_status solve(struct matrix *m, size_t most, struct qc_err *err)
 	return s;
 }
 
-enum qc_status qc_tune_matrix(struct qc_tuning *t, struct qc_tune_item *item,
+enum qc_status qc_tune_matrix(struct qc_tuning *t, const struct qc_tune_part *part,
 			      const struct qc_tune_job *job, struct qc_err *err)
 {
+	struct qc_tune_item *item = part->item;
 	struct matrix m = {
+		.part = part,
 		.t = t,
 		.item = item,
 		.job = job,
 		.n = job->weight->in,
 		.threads = qc_forward_threads(t->forwards[1]),
-		.factor = item->factors ? item->factors[job->index] : 1,
+		.factor = item->factors ? item->factors[part->single ? 0 : job->index] : 1,
 	};
 	const struct qc_packing *packing = item->step->packing;
 	const bool whole = packing && packing->round; /* it must see all scales */

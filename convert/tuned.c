@@ -74,11 +74,10 @@ struct qc_tuned *qc_tuned_make(struct qc_arena *arena, const struct qc_spill *fi
 	return t;
 }
 
-enum qc_status qc_tuned_write(const struct qc_tuned *t, uint64_t row, uint64_t n,
-			      const void *blocks, struct qc_err *err)
+static enum qc_status write_rows(const struct qc_tuned *t, uint64_t row, uint64_t n,
+				 const uint8_t *from, struct qc_err *err)
 {
 	uint64_t at = t->offset + row * t->row_bytes, left = n * t->row_bytes;
-	const uint8_t *from = blocks;
 
 	while (left) {
 		const ssize_t put = pwrite(t->file->fd, from, left, (off_t)at);
@@ -93,6 +92,23 @@ enum qc_status qc_tuned_write(const struct qc_tuned *t, uint64_t row, uint64_t n
 		left -= (uint64_t)put;
 	}
 	return QC_OK;
+}
+
+enum qc_status qc_tuned_write(struct qc_overlay *o, uint64_t first, uint64_t step, uint64_t n,
+			      const void *blocks, struct qc_err *err)
+{
+	const struct qc_tuned *t = o->tuned;
+	const uint64_t together = step > 1 ? 1 : n;
+	const uint8_t *from = blocks;
+	enum qc_status s = QC_OK;
+
+	for (uint64_t i = 0; !s && i < n; i += together, from += together * t->row_bytes)
+		s = write_rows(t, first + i * step, together, from, err);
+	for (uint64_t i = 0; !s && i < n; i++) {
+		o->n_done += !o->done[first + i * step];
+		o->done[first + i * step] = true;
+	}
+	return s;
 }
 
 /* Quantized by search and back. */
@@ -122,17 +138,18 @@ static enum qc_status overlay_read_f32(const struct qc_source *source, uint64_t 
 				       float *dst, struct qc_scratch *scratch, struct qc_err *err)
 {
 	const struct qc_overlay *o = (const struct qc_overlay *)source;
-	uint64_t first = row < o->n_done ? o->n_done - row : 0;
 	enum qc_status s = QC_OK;
 
 	if (o->searches)
 		return read_searched(o, row, n, dst, scratch, err);
-	first = first < n ? first : n;
-	if (first)
-		s = qc_source_read_f32(&o->tuned->base, row, first, dst, scratch, err);
-	if (!s && first < n)
-		s = qc_source_read_f32(o->inner, row + first, n - first, dst + first * source->cols,
-				       scratch, err);
+	for (uint64_t part; !s && n; row += part, n -= part, dst += part * source->cols) {
+		const bool done = o->done[row];
+
+		for (part = 1; part < n && o->done[row + part] == done;)
+			part++;
+		s = qc_source_read_f32(done ? &o->tuned->base : o->inner, row, part, dst, scratch,
+				       err);
+	}
 	return s;
 }
 
@@ -154,12 +171,14 @@ static const struct qc_source_ops overlay_ops = {
 struct qc_overlay *qc_overlay_make(struct qc_arena *arena, const struct qc_source *inner)
 {
 	struct qc_overlay *o = qc_arena_alloc(arena, sizeof(*o));
+	bool *done = qc_arena_array(arena, inner->rows, sizeof(*done));
 
-	if (o)
+	if (o && done)
 		*o = (struct qc_overlay){
 			.base = {&overlay_ops, inner->rows, inner->cols, inner->type,
 				 inner->row_group},
 			.inner = inner,
+			.done = done,
 		};
-	return o;
+	return done ? o : NULL;
 }

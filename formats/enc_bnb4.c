@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "formats/bnb_parts.h"
 #include "formats/bnb_state.h"
 #include "formats/fold.h"
 #include "quant/bnb_decode.h"
@@ -71,6 +72,16 @@ static struct extent extent_of(const struct bnb4_source *s, uint64_t first, uint
 	return e;
 }
 
+/* The range's 8-bit codes of absmax, and nested_absmax of their groups. */
+static enum qc_status read_nested(const struct bnb4_source *s, const struct extent *e,
+				  uint8_t *codes, float *nested, struct qc_scratch *scratch,
+				  struct qc_err *err)
+{
+	if (qc_source_read_raw(s->absmax, e->block, e->n_blocks, codes, scratch, err))
+		return err->status;
+	return qc_source_read_f32(s->nested_absmax, e->group, e->n_groups, nested, scratch, err);
+}
+
 /* The range's absmax as floats. */
 static enum qc_status read_absmax(const struct bnb4_source *s, const struct extent *e, float *dst,
 				  struct qc_scratch *scratch, struct qc_err *err)
@@ -84,10 +95,7 @@ static enum qc_status read_absmax(const struct bnb4_source *s, const struct exte
 		return qc_source_read_f32(s->absmax, e->block, e->n_blocks, dst, scratch, err);
 	codes = qc_scratch_take(scratch, e->n_blocks);
 	nested = qc_scratch_take(scratch, e->n_groups * sizeof(float));
-	status = qc_source_read_raw(s->absmax, e->block, e->n_blocks, codes, scratch, err);
-	if (!status)
-		status = qc_source_read_f32(s->nested_absmax, e->group, e->n_groups, nested,
-					    scratch, err);
+	status = read_nested(s, e, codes, nested, scratch, err);
 	if (!status)
 		qc_bnb_decode_absmax(codes, nested, e->block, e->n_blocks, s->nested_block,
 				     s->nested_map, s->nested_offset, dst);
@@ -148,6 +156,56 @@ static const struct qc_source_ops bnb4_ops = {
 	.read_f32 = bnb4_read_f32,
 	.scratch_bytes = bnb4_scratch_bytes,
 };
+
+static const struct bnb4_source *whole(const struct qc_source *source)
+{
+	return source->ops == &bnb4_ops ? (const struct bnb4_source *)source : NULL;
+}
+
+bool qc_bnb_parts_of(const struct qc_source *source, struct qc_bnb_parts *parts)
+{
+	const struct bnb4_source *s = whole(source);
+
+	if (!s)
+		return false;
+	*parts = (struct qc_bnb_parts){.block = s->block,
+				       .map = s->map,
+				       .nested_block = s->nested_absmax ? s->nested_block : 0,
+				       .nested_map = s->nested_map,
+				       .nested_offset = s->nested_offset};
+	return true;
+}
+
+enum qc_status qc_bnb_parts_codes(const struct qc_source *source, uint64_t first, uint64_t n,
+				  uint8_t *dst, struct qc_scratch *scratch, struct qc_err *err)
+{
+	return qc_source_read_raw(whole(source)->codes, first / 2, (n + 1) / 2, dst, scratch, err);
+}
+
+/* Blocks [first, first + n). */
+static struct extent extent_of_blocks(const struct bnb4_source *s, uint64_t first, uint64_t n)
+{
+	return extent_of(s, first * s->block, n * s->block);
+}
+
+enum qc_status qc_bnb_parts_absmax(const struct qc_source *source, uint64_t first, uint64_t n,
+				   float *dst, struct qc_scratch *scratch, struct qc_err *err)
+{
+	const struct bnb4_source *s = whole(source);
+	const struct extent e = extent_of_blocks(s, first, n);
+
+	return read_absmax(s, &e, dst, scratch, err);
+}
+
+enum qc_status qc_bnb_parts_nested(const struct qc_source *source, uint64_t first, uint64_t n,
+				   uint8_t *codes, float *nested, struct qc_scratch *scratch,
+				   struct qc_err *err)
+{
+	const struct bnb4_source *s = whole(source);
+	const struct extent e = extent_of_blocks(s, first, n);
+
+	return read_nested(s, &e, codes, nested, scratch, err);
+}
 
 static enum qc_status load_state(const struct qc_tensor *trigger, struct qc_bnb_state *state,
 				 struct qc_err *err)

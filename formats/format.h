@@ -33,8 +33,8 @@ struct qc_out_tensor {
 
 /* An output file: everything in it that is not tensor data is known before any tensor is read. */
 struct qc_out_file {
-	char *name; /* malloc: in the output directory, or behind the name of a set; NULL: the
-		       output is this file */
+	char *name;	 /* malloc: in the output directory, or behind the name of a set; NULL: the
+			    output is this file */
 	uint8_t *header; /* malloc; all of a file without tensors */
 	size_t header_bytes;
 	uint64_t total_bytes; /* exact size of the finished file; gaps between tensors and at the
@@ -64,8 +64,8 @@ struct qc_split {
 /* What the caller wants of a layout. */
 struct qc_layout_wish {
 	const struct qc_meta *meta; /* GGUF's, written as it is */
-	uint64_t shard_bytes; /* of tensors in one file, where a format has shards; one tensor may
-				 be larger */
+	uint64_t shard_bytes;  /* of tensors in one file, where a format has shards; one tensor may
+				  be larger */
 	struct qc_split split; /* GGUF: a set of files; without a limit it is one file */
 };
 

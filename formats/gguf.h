@@ -114,8 +114,8 @@ enum qc_status qc_gguf_layout_set(struct qc_out_tensor *tensors, size_t n,
 QC_MUST_CHECK
 enum qc_status qc_gguf_check_meta(const struct qc_meta *meta, struct qc_err *err);
 
-/* gguf_write.c: what the metadata takes in a file, without the file's head. QC_UNSUPPORTED for a key
- * that GGUF cannot hold. */
+/* gguf_write.c: what the metadata takes in a file, without the file's head. QC_UNSUPPORTED for a
+ * key that GGUF cannot hold. */
 QC_MUST_CHECK
 enum qc_status qc_gguf_meta_bytes(const struct qc_meta *meta, uint64_t *bytes, struct qc_err *err);
 

@@ -47,7 +47,8 @@ static enum qc_status bad_scale(const struct qc_int_groups *s, uint64_t row, siz
 static enum qc_status load_scales(const struct qc_int_groups *s, uint64_t row, uint64_t n,
 				  float *scales, struct qc_scratch *scratch, struct qc_err *err)
 {
-	const struct qc_window by_row = {s->n_groups, row, n, 0, s->n_groups};
+	const struct qc_window by_row = {s->scale_width ? s->scale_width : s->n_groups, row, n, 0,
+					 s->n_groups};
 	const struct qc_window by_group = {s->base.rows, 0, s->n_groups, row, n};
 	const struct qc_window one = {1, 0, 1, 0, 1};
 	const size_t before = scratch->used, count = n * s->n_groups;

@@ -49,6 +49,7 @@ struct qc_int_groups {
 	qc_load_codes_fn *load_codes;
 	qc_load_zeros_fn *load_zeros;
 	enum qc_scale_order scale_order;
+	uint64_t scale_width; /* by row: that are stored, at least n_groups; 0: n_groups */
 	/* scratch that either load takes for `n` rows */
 	size_t (*load_scratch)(const struct qc_int_groups *groups, uint64_t n);
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "formats/arch/arch.h"
+#include "formats/experts_split.h"
 #include "formats/hf_back.h"
 
 /* The tensors of all experts that become one. */
@@ -279,6 +280,16 @@ static enum qc_status generate(struct qc_model *model, struct qc_err *err)
 	return s ? s : move_to_front(model, model->n_tensors - before, err);
 }
 
+/* Experts one by one where the architecture has them in one otherwise: together first, so that the
+ * tensors come in the same order. Those with factors stay: gate's and up's may differ. */
+static enum qc_status join_experts(struct qc_model *model, struct qc_err *err)
+{
+	for (size_t i = 0; i < model->n_tensors; i++)
+		if (model->tensors[i].scale)
+			return QC_OK;
+	return qc_experts_join(model, err);
+}
+
 /* The model's list of tensors, made anew. */
 static enum qc_status convert_all(struct layout *layout, struct qc_err *err)
 {
@@ -323,7 +334,9 @@ enum qc_status qc_model_set_layout(struct qc_model *model, enum qc_layout wanted
 	layout.n_layers = qc_arch_u32(model, "{a}.block_count", 0);
 	layout.n_experts = qc_arch_u32(model, "{a}.expert_count", 0);
 	layout.n_tokens = tokens ? tokens->n : 0;
-	s = convert_all(&layout, err);
+	s = join_experts(model, err);
+	if (!s)
+		s = convert_all(&layout, err);
 	if (!s)
 		s = generate(model, err);
 	if (!s)

@@ -282,7 +282,7 @@ static bool has_single_experts(const struct back *back, int32_t layer)
 static const struct qc_arch_tensor *choose_row(const struct back *back,
 					       const struct qc_tensor *tensor)
 {
-	if (!has_single_experts(back, tensor->layer))
+	if (!back->model->single_experts && !has_single_experts(back, tensor->layer))
 		return tensor->row;
 	for (const struct qc_arch_tensor *row = back->model->arch->tensors; row->hf; row++)
 		if (strstr(row->hf, "{e}") && !strcmp(row->gguf, tensor->row->gguf))
@@ -301,9 +301,9 @@ static enum qc_status convert_one(struct back *back, struct qc_tensor tensor, st
 			       "tensor '%s': architecture %s has no such tensor in a Hugging Face "
 			       "checkpoint",
 			       tensor.name, model->arch->name);
+	tensor.row = choose_row(back, &tensor);
 	if (!*tensor.row->hf)
 		return join_parts(back, &tensor, err);
-	tensor.row = choose_row(back, &tensor);
 	if (strstr(tensor.row->hf, "{e}"))
 		return unstack(back, &tensor, err);
 	tensor.stored_name = hf_name(&back->model->arena, tensor.row->hf, tensor.layer, 0);

@@ -64,7 +64,8 @@ struct qc_drop {
 	const char *reason;
 };
 
-/* An adapter that has been merged into the tensors (formats/lora.h), for the plan and the manifest. */
+/* An adapter that has been merged into the tensors (formats/lora.h), for the plan and the manifest.
+ */
 struct qc_adapter {
 	const char *path; /* of its directory, as the user gave it */
 	double scale;
@@ -112,18 +113,21 @@ struct qc_model {
 	size_t n_dropped;
 	struct qc_file **files; /* every input file with tensor data, opened */
 	size_t n_files, cap_files;
-	struct qc_json config;	/* config.json; empty when there is none */
-	char *config_text;	/* the bytes behind `config` (malloc) */
-	struct qc_arena arena;	/* owns every string, dims array and source above */
-	uint64_t reading_bytes; /* memory that reading took for a while: texts, parsed JSON */
+	struct qc_json config;	     /* config.json; empty when there is none */
+	char *config_text;	     /* the bytes behind `config` (malloc) */
+	struct qc_arena arena;	     /* owns every string, dims array and source above */
+	uint64_t reading_bytes;	     /* memory that reading took for a while: texts, parsed JSON */
 	struct qc_adapter *adapters; /* in the order in which they were merged */
 	/* of a GGUF brought to Hugging Face's layout (in the arena); NULL */
 	struct qc_side_text *sides;
 	size_t n_sides;
 	struct qc_unsaid *unsaid;
-	/* An adapter gave a model whose configuration ties the output head to the embedding a head of its
-	 * own: whoever writes config.json sets tie_word_embeddings to false. */
+	/* An adapter gave a model whose configuration ties the output head to the embedding a head
+	 * of its own: whoever writes config.json sets tie_word_embeddings to false. */
 	bool untied;
+	/* Wanted of a GGUF that is brought to Hugging Face's layout: experts in one tensor each,
+	 * where the architecture has names for that. */
+	bool single_experts;
 };
 
 /* Open `path` with whatever format recognises it (formats/registry.c), and give the tensors their
@@ -160,9 +164,9 @@ void qc_model_note_reading(struct qc_model *model, uint64_t bytes);
 const struct qc_tensor *qc_model_find(const struct qc_model *model, const char *name);
 
 /* Add to every tensor the row operations that bring it into `layout`, from Hugging Face's to GGUF's
- * with generated tensors first; the other way is qc_hf_back() (formats/hf_back.h). Nothing to do when
- * the model is in it already or is a bag. QC_UNSUPPORTED names the tensor that cannot be brought
- * there. */
+ * with generated tensors first; the other way is qc_hf_back() (formats/hf_back.h). Nothing to do
+ * when the model is in it already or is a bag. QC_UNSUPPORTED names the tensor that cannot be
+ * brought there. */
 QC_MUST_CHECK
 enum qc_status qc_model_set_layout(struct qc_model *model, enum qc_layout layout,
 				   struct qc_err *err);

@@ -3,17 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "formats/rowops.h"
 #include "formats/source.h"
 #include "quant/types.h"
-
-/* Bytes that a row takes in the larger of its two forms. */
-static size_t row_bytes_max(const struct qc_source *inner)
-{
-	size_t f32 = inner->cols * sizeof(float);
-	size_t raw = inner->cols / inner->type->block_elems * inner->type->block_bytes;
-
-	return f32 > raw ? f32 : raw;
-}
 
 /*
  * Permuting the rows of attention heads. With group = 6 rows a head, h = 3:
@@ -32,42 +24,25 @@ struct permute_source {
 	bool inverse;
 };
 
-/* How rows travel: as floats or as blocks. */
-struct row_form {
-	bool raw;
-	size_t bytes; /* of a row */
-};
-
-static enum qc_status read_rows(const struct qc_source *inner, struct row_form form, uint64_t row,
-				uint64_t n, void *dst, struct qc_scratch *scratch,
-				struct qc_err *err)
-{
-	if (!n)
-		return QC_OK;
-	return form.raw ? qc_source_read_raw(inner, row, n, dst, scratch, err)
-			: qc_source_read_f32(inner, row, n, dst, scratch, err);
-}
-
 /* Output rows [a, b) of the group that begins at `first`, halves to interleaved. */
-static enum qc_status interleave(const struct permute_source *p, struct row_form form,
-				 uint64_t first, uint64_t a, uint64_t b, uint8_t *dst,
-				 struct qc_scratch *scratch, struct qc_err *err)
+static enum qc_status interleave(const struct permute_source *p, bool raw, uint64_t first,
+				 uint64_t a, uint64_t b, uint8_t *dst, struct qc_scratch *scratch,
+				 struct qc_err *err)
 {
+	const size_t bytes = row_bytes(p->inner, raw);
 	uint64_t even = (a + 1) / 2, n_even = (b + 1) / 2 - even, odd = a / 2, n_odd = b / 2 - odd;
 	size_t before = scratch->used;
-	uint8_t *evens = qc_scratch_take(scratch, (b - a) * form.bytes),
-		*odds = evens + n_even * form.bytes;
-	enum qc_status status =
-		read_rows(p->inner, form, first + even, n_even, evens, scratch, err);
+	uint8_t *evens = qc_scratch_take(scratch, (b - a) * bytes), *odds = evens + n_even * bytes;
+	enum qc_status status = read_rows(p->inner, raw, first + even, n_even, evens, scratch, err);
 
 	if (!status)
-		status = read_rows(p->inner, form, first + p->group / 2 + odd, n_odd, odds, scratch,
+		status = read_rows(p->inner, raw, first + p->group / 2 + odd, n_odd, odds, scratch,
 				   err);
 	for (uint64_t r = a; !status && r < b; r++) {
-		const uint8_t *src = r % 2 ? odds + (r / 2 - odd) * form.bytes
-					   : evens + (r / 2 - even) * form.bytes;
+		const uint8_t *src =
+			r % 2 ? odds + (r / 2 - odd) * bytes : evens + (r / 2 - even) * bytes;
 
-		memcpy(dst + (r - a) * form.bytes, src, form.bytes);
+		memcpy(dst + (r - a) * bytes, src, bytes);
 	}
 	qc_scratch_give(scratch, before);
 	return status;
@@ -75,31 +50,33 @@ static enum qc_status interleave(const struct permute_source *p, struct row_form
 
 /* Output rows [a, b) of the group that begins at `first`, interleaved to halves; [a, b) is the
  * whole group or inside one half of it. */
-static enum qc_status deinterleave(const struct permute_source *p, struct row_form form,
-				   uint64_t first, uint64_t a, uint64_t b, uint8_t *dst,
-				   struct qc_scratch *scratch, struct qc_err *err)
+static enum qc_status deinterleave(const struct permute_source *p, bool raw, uint64_t first,
+				   uint64_t a, uint64_t b, uint8_t *dst, struct qc_scratch *scratch,
+				   struct qc_err *err)
 {
+	const size_t bytes = row_bytes(p->inner, raw);
 	uint64_t half = p->group / 2;
 	uint64_t from = a < half ? 2 * a : 2 * (a - half) + 1;
 	uint64_t last = b <= half ? 2 * (b - 1) : 2 * (b - 1 - half) + 1;
 	size_t before = scratch->used;
-	uint8_t *rows = qc_scratch_take(scratch, (last - from + 1) * form.bytes);
+	uint8_t *rows = qc_scratch_take(scratch, (last - from + 1) * bytes);
 	enum qc_status status =
-		read_rows(p->inner, form, first + from, last - from + 1, rows, scratch, err);
+		read_rows(p->inner, raw, first + from, last - from + 1, rows, scratch, err);
 
 	for (uint64_t r = a; !status && r < b; r++) {
 		uint64_t src = r < half ? 2 * r : 2 * (r - half) + 1;
 
-		memcpy(dst + (r - a) * form.bytes, rows + (src - from) * form.bytes, form.bytes);
+		memcpy(dst + (r - a) * bytes, rows + (src - from) * bytes, bytes);
 	}
 	qc_scratch_give(scratch, before);
 	return status;
 }
 
-static enum qc_status permute_read(const struct permute_source *p, struct row_form form,
-				   uint64_t row, uint64_t n, uint8_t *dst,
-				   struct qc_scratch *scratch, struct qc_err *err)
+static enum qc_status permute_read(const struct permute_source *p, bool raw, uint64_t row,
+				   uint64_t n, uint8_t *dst, struct qc_scratch *scratch,
+				   struct qc_err *err)
 {
+	const size_t bytes = row_bytes(p->inner, raw);
 	enum qc_status status = QC_OK;
 
 	for (uint64_t end = row + n; row < end && !status;) {
@@ -109,11 +86,11 @@ static enum qc_status permute_read(const struct permute_source *p, struct row_fo
 		if (p->inverse) {
 			if (a < p->group / 2 && b > p->group / 2 && b - a < p->group)
 				b = p->group / 2;
-			status = deinterleave(p, form, first, a, b, dst, scratch, err);
+			status = deinterleave(p, raw, first, a, b, dst, scratch, err);
 		} else {
-			status = interleave(p, form, first, a, b, dst, scratch, err);
+			status = interleave(p, raw, first, a, b, dst, scratch, err);
 		}
-		dst += (b - a) * form.bytes;
+		dst += (b - a) * bytes;
 		row = first + b;
 	}
 	return status;
@@ -122,20 +99,14 @@ static enum qc_status permute_read(const struct permute_source *p, struct row_fo
 static enum qc_status permute_read_f32(const struct qc_source *source, uint64_t row, uint64_t n,
 				       float *dst, struct qc_scratch *scratch, struct qc_err *err)
 {
-	struct row_form form = {.raw = false, .bytes = source->cols * sizeof(float)};
-
-	return permute_read((const struct permute_source *)source, form, row, n, (uint8_t *)dst,
+	return permute_read((const struct permute_source *)source, false, row, n, (uint8_t *)dst,
 			    scratch, err);
 }
 
 static enum qc_status permute_read_raw(const struct qc_source *source, uint64_t row, uint64_t n,
 				       void *dst, struct qc_scratch *scratch, struct qc_err *err)
 {
-	struct row_form form = {.raw = true,
-				.bytes = source->cols / source->type->block_elems *
-					 source->type->block_bytes};
-
-	return permute_read((const struct permute_source *)source, form, row, n, dst, scratch, err);
+	return permute_read((const struct permute_source *)source, true, row, n, dst, scratch, err);
 }
 
 static size_t permute_scratch_bytes(const struct qc_source *source, uint64_t n)

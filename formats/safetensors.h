@@ -51,8 +51,8 @@ enum qc_status qc_safetensors_parse(struct qc_safetensors_header *header, const 
 /* Whether there is a dtype for it. */
 bool qc_safetensors_can_hold(const struct qc_qtype *type);
 
-/* Lay out one file: sorts `tensors` as the reference writes them (widest dtype first, then by name),
- * gives each its offset from the start of the file, and builds the header with the metadata
+/* Lay out one file: sorts `tensors` as the reference writes them (widest dtype first, then by
+ * name), gives each its offset from the start of the file, and builds the header with the metadata
  * {"format":"pt"}, padded with spaces to a multiple of 8. Names are unique. QC_UNSUPPORTED: a type
  * that safetensors lacks, a name that is not UTF-8, a header or file that is too large. */
 QC_MUST_CHECK

@@ -62,8 +62,8 @@ struct qc_source_ops {
 	/* scratch bytes that reading any `n` rows takes at most (either way), nodes below included
 	 */
 	size_t (*scratch_bytes)(const struct qc_source *source, uint64_t n);
-	/* what qc_source_transpose() makes of this source, where there is a better way than to read it by
-	 * rows; NULL: there is none */
+	/* what qc_source_transpose() makes of this source, where there is a better way than to read
+	 * it by rows; NULL: there is none */
 	const struct qc_source *(*transpose)(struct qc_arena *arena, const struct qc_source *source,
 					     uint64_t height, uint64_t first, uint64_t step);
 };

@@ -92,10 +92,4 @@ qc_bnb4_encode_fn *qc_bnb4_encode_for(enum qc_isa isa);
 qc_bnb4_search_fn *qc_bnb4_search_for(enum qc_isa isa);
 qc_bnb4_search_nested_fn *qc_bnb4_search_nested_for(enum qc_isa isa);
 
-#ifdef __x86_64__
-qc_bnb4_encode_fn qc_bnb4_encode_avx2, qc_bnb4_encode_avx512;
-qc_bnb4_search_fn qc_bnb4_search_avx2, qc_bnb4_search_avx512; /* x86/search_bnb_*.c */
-qc_bnb4_search_nested_fn qc_bnb4_search_nested_avx2, qc_bnb4_search_nested_avx512;
-#endif
-
 #endif

@@ -27,18 +27,6 @@ void qc_bnb4_pairs(const uint8_t *codes, size_t n_bytes, float scale, const floa
 	}
 }
 
-qc_bnb4_pairs_fn *qc_bnb4_pairs_for(enum qc_isa isa)
-{
-#ifdef __x86_64__
-	if (isa == QC_ISA_AVX512)
-		return qc_bnb4_pairs_avx512;
-	if (isa == QC_ISA_AVX2)
-		return qc_bnb4_pairs_avx2;
-#endif
-	(void)isa;
-	return qc_bnb4_pairs;
-}
-
 /* Elements of one block: `odd` when the first is the low nibble of its byte. */
 static void decode_in_block(const uint8_t *codes, bool odd, size_t n, float scale,
 			    const float map[16], qc_bnb4_pairs_fn *pairs, float *dst)

@@ -16,15 +16,10 @@
 typedef void qc_bnb4_pairs_fn(const uint8_t *codes, size_t n_bytes, float scale,
 			      const float map[16], float *dst);
 
-/* The definition, and the fastest equal one at a level up to `isa`. */
+/* The definition, and the fastest equal one at a level up to `isa` (fast_search.c). */
 void qc_bnb4_pairs(const uint8_t *codes, size_t n_bytes, float scale, const float map[16],
 		   float *dst);
 qc_bnb4_pairs_fn *qc_bnb4_pairs_for(enum qc_isa isa);
-
-#ifdef __x86_64__
-qc_bnb4_pairs_fn qc_bnb4_pairs_avx2;   /* x86/bnb_avx2.c */
-qc_bnb4_pairs_fn qc_bnb4_pairs_avx512; /* x86/bnb_avx512.c */
-#endif
 
 /* Elements [first, first + n) of a 4-bit weight whose blocks have `block_elems` (even) elements:
  * element e is map[its code] * absmax[its block]. `codes` begins with the byte that holds element

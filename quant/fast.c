@@ -28,6 +28,9 @@ static const struct qc_variant *const lists[] = {
 #ifdef __AARCH64EL__ /* 64-bit ARM, little-endian */
 	qc_variants_neon_float,
 	qc_variants_neon_legacy,
+	qc_variants_neon_k,
+	qc_variants_neon_iq,
+	qc_variants_neon_fp4,
 #endif
 	NULL,
 };

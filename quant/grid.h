@@ -6,7 +6,8 @@
  * offset of its group, and `levels` are the same in all groups. Who has the scales in a block
  * (from the type's own search, say) chooses a level for each element and puts them into it.
  *
- * Types whose codes stand for several elements at once (the IQ types of 3 bits and less) have none.
+ * Types whose codes stand for several elements at once (the IQ types of 3 bits and less) have
+ * points (quant/points.h) instead of groups and levels.
  */
 #ifndef QC_QUANT_GRID_H
 #define QC_QUANT_GRID_H
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 #include "quant/fast.h"
+#include "quant/points.h"
 #include "quant/qtype.h"
 
 /* At most. */
@@ -31,6 +33,7 @@ struct qc_grid {
 	 * levels keep theirs. The offset is ignored where the type has none. */
 	void (*set)(uint8_t *block, uint32_t group, float scale, float offset);
 	bool has_offset;
+	const struct qc_points *points; /* not NULL: there is nothing else but the type */
 };
 
 /* NULL-terminated (grids.c). */

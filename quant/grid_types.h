@@ -8,6 +8,10 @@ extern const struct qc_grid qc_grid_q4_0, qc_grid_q4_1, qc_grid_q5_0, qc_grid_q5
 extern const struct qc_grid qc_grid_iq4_nl, qc_grid_mxfp4, qc_grid_nvfp4; /* grids32.c */
 extern const struct qc_grid qc_grid_q2_K, qc_grid_q3_K, qc_grid_q4_K, qc_grid_q5_K, qc_grid_q6_K;
 extern const struct qc_grid qc_grid_iq4_xs; /* grids256.c */
+extern const struct qc_grid qc_grid_tq1_0, qc_grid_tq2_0, qc_grid_q2_0;
+extern const struct qc_grid qc_points_of_iq1_s, qc_points_of_iq1_m, qc_points_of_iq2_xxs;
+extern const struct qc_grid qc_points_of_iq2_xs, qc_points_of_iq2_s, qc_points_of_iq3_xxs;
+extern const struct qc_grid qc_points_of_iq3_s; /* grids_low.c */
 
 /* 0, 1 .. 31: levels of unsigned codes. */
 extern const float qc_counting[64];

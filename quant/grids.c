@@ -12,9 +12,31 @@
 #include "quant/types.h"
 
 const struct qc_grid *const qc_grids[] = {
-	&qc_grid_q4_0,	 &qc_grid_q4_1,	 &qc_grid_q5_0,	 &qc_grid_q5_1,	  &qc_grid_q8_0,
-	&qc_grid_iq4_nl, &qc_grid_mxfp4, &qc_grid_nvfp4, &qc_grid_q2_K,	  &qc_grid_q3_K,
-	&qc_grid_q4_K,	 &qc_grid_q5_K,	 &qc_grid_q6_K,	 &qc_grid_iq4_xs, NULL,
+	&qc_grid_q4_0,
+	&qc_grid_q4_1,
+	&qc_grid_q5_0,
+	&qc_grid_q5_1,
+	&qc_grid_q8_0,
+	&qc_grid_iq4_nl,
+	&qc_grid_mxfp4,
+	&qc_grid_nvfp4,
+	&qc_grid_q2_K,
+	&qc_grid_q3_K,
+	&qc_grid_q4_K,
+	&qc_grid_q5_K,
+	&qc_grid_q6_K,
+	&qc_grid_iq4_xs,
+	&qc_grid_tq1_0,
+	&qc_grid_tq2_0,
+	&qc_grid_q2_0,
+	&qc_points_of_iq1_s,
+	&qc_points_of_iq1_m,
+	&qc_points_of_iq2_xxs,
+	&qc_points_of_iq2_xs,
+	&qc_points_of_iq2_s,
+	&qc_points_of_iq3_xxs,
+	&qc_points_of_iq3_s,
+	NULL,
 };
 
 const struct qc_grid *qc_grid_of(const struct qc_qtype *type)

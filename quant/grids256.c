@@ -3,10 +3,10 @@
 #include "quant/grid_types.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "quant/block256.h"
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/kscale.h"
 #include "quant/q3_k.h"
 #include "quant/types.h"
@@ -50,12 +50,7 @@ static void q4_K_set(uint8_t *block, uint32_t group, float scale, float offset)
 
 static void q5_K_put(uint8_t *dst, const uint8_t *numbers)
 {
-	struct qc_block_q5_K *block = (struct qc_block_q5_K *)dst;
-
-	qc_pack_nibbles256(numbers, block->q);
-	memset(block->high, 0, sizeof(block->high));
-	for (int i = 0; i < 256; i++)
-		block->high[i % 32] |= (uint8_t)(numbers[i] >> 4 << (i / 32));
+	qc_q5_K_pack(numbers, (struct qc_block_q5_K *)dst);
 }
 
 static void q5_K_set(uint8_t *block, uint32_t group, float scale, float offset)
@@ -65,19 +60,7 @@ static void q5_K_set(uint8_t *block, uint32_t group, float scale, float offset)
 
 static void q6_K_put(uint8_t *dst, const uint8_t *numbers)
 {
-	struct qc_block_q6_K *block = (struct qc_block_q6_K *)dst;
-
-	for (int half = 0; half < 2; half++) {
-		const uint8_t *q = numbers + 128 * half;
-		uint8_t *low = block->low + 64 * half, *high = block->high + 32 * half;
-
-		for (int i = 0; i < 32; i++) {
-			low[i] = (uint8_t)((q[i] & 15) | (q[i + 64] & 15) << 4);
-			low[i + 32] = (uint8_t)((q[i + 32] & 15) | (q[i + 96] & 15) << 4);
-			high[i] = (uint8_t)(q[i] >> 4 | q[i + 32] >> 4 << 2 | q[i + 64] >> 4 << 4 |
-					    q[i + 96] >> 4 << 6);
-		}
-	}
+	qc_q6_K_pack(numbers, (struct qc_block_q6_K *)dst);
 }
 
 static void q6_K_set(uint8_t *dst, uint32_t group, float scale, float offset)
@@ -91,12 +74,7 @@ static void q6_K_set(uint8_t *dst, uint32_t group, float scale, float offset)
 
 static void q3_K_put(uint8_t *dst, const uint8_t *numbers)
 {
-	struct qc_block_q3_K *block = (struct qc_block_q3_K *)dst;
-
-	memset(block->high, 0, sizeof(block->high));
-	for (int j = 0; j < 256; j++)
-		block->high[j % 32] |= (uint8_t)(numbers[j] >> 2 << (j / 32));
-	qc_pack_pairs256(numbers, block->q);
+	qc_q3_K_pack(numbers, (struct qc_block_q3_K *)dst);
 }
 
 static void q3_K_set(uint8_t *dst, uint32_t group, float scale, float offset)

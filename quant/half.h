@@ -1,8 +1,8 @@
 /*
  * f16 and bf16 conversions, bit-exact on every host (no _Float16, no F16C needed).
  *
- * Round to nearest even. NaN: f16 gives sign | 0x7e00 (ggml's software conversion); bf16 keeps the upper bits
- * and sets the quiet bit (bits >> 16 | 64), as ggml's ggml_compute_fp32_to_bf16 does.
+ * Round to nearest even. NaN: f16 gives sign | 0x7e00 (ggml's software conversion); bf16 keeps the
+ * upper bits and sets the quiet bit (bits >> 16 | 64), as ggml's ggml_compute_fp32_to_bf16 does.
  */
 #ifndef QC_QUANT_HALF_H
 #define QC_QUANT_HALF_H
@@ -32,7 +32,8 @@ static inline uint16_t qc_f32_to_f16(float f)
 		return (uint16_t)(sign | 0x7e00);
 	if (magnitude >= 0x477ff000) /* 65520 and above round to infinity */
 		return (uint16_t)(sign | 0x7c00);
-	if (magnitude < 0x38800000) /* below 2^-14: adding 0.5 lets the FPU round to a multiple of 2^-24 */
+	if (magnitude <
+	    0x38800000) /* below 2^-14: adding 0.5 lets the FPU round to a multiple of 2^-24 */
 		return (uint16_t)(sign | (qc_f32_bits(qc_bits_f32(magnitude) + 0.5f) - 0x3f000000));
 	/* rebias the exponent, round to nearest even on the 13 dropped bits */
 	return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);

@@ -76,8 +76,8 @@ static void iq3_xxs_dequantize(const void *src, float *x, size_t n_blocks)
 			float d = qc_get_f16(block->d) * (0.5f + (float)(word >> 28)) * 0.5f;
 			unsigned signs = qc_iq_even_signs(word >> (j / 2 % 4 * 7) & 127);
 
-			qc_iq_decode(&qc_grid_iq3_xxs, block->q[j], qc_iq3_xxs_levels, d, signs >> (j % 2 * 4),
-				     x);
+			qc_iq_decode(&qc_grid_iq3_xxs, block->q[j], qc_iq3_xxs_levels, d,
+				     signs >> (j % 2 * 4), x);
 		}
 	}
 }

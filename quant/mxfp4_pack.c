@@ -14,6 +14,7 @@
 #include "quant/e2m1.h"
 #include "quant/e8m0.h"
 #include "quant/search_fp4.h"
+#include "quant/variants.h"
 
 static float block_max(const float *x)
 {
@@ -97,18 +98,12 @@ const struct qc_mxfp4_producer qc_mxfp4_gpt_oss = {
 void qc_mxfp4_encode(const struct qc_mxfp4_producer *producer, const float *x, size_t n,
 		     uint8_t *codes, uint8_t *scales, enum qc_isa isa)
 {
-#ifdef __x86_64__
-	if (isa == QC_ISA_AVX512) {
-		qc_mxfp4_encode_avx512(producer->rule, x, n, codes, scales);
-		return;
-	}
-	if (isa == QC_ISA_AVX2) {
-		qc_mxfp4_encode_avx2(producer->rule, x, n, codes, scales);
-		return;
-	}
-#endif
-	(void)isa;
-	producer->encode(x, n, codes, scales);
+	const struct qc_fp4_kernels *fast = qc_fp4_kernels_for(isa);
+
+	if (fast)
+		fast->mxfp4_encode(producer->rule, x, n, codes, scales);
+	else
+		producer->encode(x, n, codes, scales);
 }
 
 void qc_mxfp4_search(const struct qc_mxfp4_producer *producer, const float *x, size_t n,

@@ -35,11 +35,9 @@ extern const struct qc_mxfp4_producer qc_mxfp4_modelopt, qc_mxfp4_compressed_ten
 void qc_mxfp4_encode(const struct qc_mxfp4_producer *producer, const float *x, size_t n,
 		     uint8_t *codes, uint8_t *scales, enum qc_isa isa);
 
-#ifdef __x86_64__
+/* A variant. */
 typedef void qc_mxfp4_encode_fn(enum qc_mxfp4_rule rule, const float *x, size_t n, uint8_t *codes,
-				uint8_t *scales); /* x86/mxfp4_encode.h */
-qc_mxfp4_encode_fn qc_mxfp4_encode_avx2, qc_mxfp4_encode_avx512;
-#endif
+				uint8_t *scales);
 
 /* encode(), then a better exponent and codes where a block's squared error (weighted by n
  * importance values, or NULL) gets smaller. The bytes do not depend on

@@ -21,6 +21,7 @@
 #include "quant/half.h"
 #include "quant/nvfp4.h"
 #include "quant/types.h"
+#include "quant/variants.h"
 
 static float group_max(const float *x)
 {
@@ -183,20 +184,12 @@ void qc_nvfp4_encode(const struct qc_nvfp4_producer *producer, const float *x, s
 		     float tensor_scale, bool bf16, bool in_blocks, uint8_t *scales, uint8_t *codes,
 		     enum qc_isa isa)
 {
-#ifdef __x86_64__
-	qc_nvfp4_encode_fn *fast = NULL;
+	const struct qc_fp4_kernels *fast = qc_fp4_kernels_for(isa);
 
-	if (isa == QC_ISA_AVX512)
-		fast = qc_nvfp4_encode_avx512;
-	else if (isa == QC_ISA_AVX2)
-		fast = qc_nvfp4_encode_avx2;
-	if (fast) {
-		fast(producer->divides, x, n, tensor_scale, bf16, in_blocks, scales, codes);
-		return;
-	}
-#endif
-	(void)isa;
-	if (in_blocks)
+	if (fast)
+		fast->nvfp4_encode(producer->divides, x, n, tensor_scale, bf16, in_blocks, scales,
+				   codes);
+	else if (in_blocks)
 		encode_blocks(producer, x, n, tensor_scale, bf16, codes);
 	else
 		producer->encode(x, n, tensor_scale, bf16, codes, scales);

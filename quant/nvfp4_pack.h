@@ -68,12 +68,9 @@ void qc_nvfp4_encode(const struct qc_nvfp4_producer *producer, const float *x, s
 		     float tensor_scale, bool bf16, bool in_blocks, uint8_t *scales, uint8_t *codes,
 		     enum qc_isa isa);
 
-#ifdef __x86_64__
-/* Of the producer that multiplies or divides; x86/nvfp4_encode.h. */
+/* A variant: of the producer that multiplies or divides. */
 typedef void qc_nvfp4_encode_fn(bool divides, const float *x, size_t n, float tensor_scale,
 				bool bf16, bool in_blocks, uint8_t *scales, uint8_t *codes);
-qc_nvfp4_encode_fn qc_nvfp4_encode_avx2, qc_nvfp4_encode_avx512;
-#endif
 
 /* encode(), then better scales and codes where a group's squared error (weighted by n importance
  * values, or NULL) gets smaller. The bytes do not depend on `isa`, the speed does. */

@@ -102,9 +102,4 @@ qc_improve_blocks_fn qc_improve_blocks;
 qc_improve_groups_fn *qc_improve_groups_for(enum qc_isa isa);
 qc_improve_blocks_fn *qc_improve_blocks_for(enum qc_isa isa);
 
-#ifdef __x86_64__
-qc_improve_groups_fn qc_improve_groups_avx2, qc_improve_groups_avx512; /* x86/search_*.c */
-qc_improve_blocks_fn qc_improve_blocks_avx2, qc_improve_blocks_avx512;
-#endif
-
 #endif

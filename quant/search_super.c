@@ -1,5 +1,5 @@
 /* The searches of types with large blocks, one block at a time: the definition. */
-#include "quant/lanes_one.h" /* before what would take the vectors that CFLAGS allow */
+#include "quant/lanes/lanes_one.h" /* before what would take the vectors that CFLAGS allow */
 
 #include "quant/search.h"
 #include "quant/super_grid_types.h"

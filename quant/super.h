@@ -1,8 +1,8 @@
 /*
  * The loop around the searches of types with large blocks: LANES blocks at a time, one in each
- * lane, so that one text is the definition (one lane, quant/lanes_one.h) and, compiled again, its
- * SIMD variants (quant/x86/). All sums are vertical: a block's result does not depend on how many
- * lanes there are.
+ * lane, so that one text is the definition (one lane, quant/lanes/lanes_one.h) and, compiled again,
+ * its SIMD variants (quant/x86/ and quant/arm/). All sums are vertical: a block's result does not
+ * depend on how many lanes there are.
  *
  * As everywhere (quant/search.h), a block that is found replaces the reference's when its error is
  * smaller.
@@ -11,10 +11,10 @@
 #define QC_QUANT_SUPER_H
 
 #ifndef LANES_ONE
-#include "quant/x86/lanes.h"
+#include "quant/lanes/lanes.h"
 #endif
 #ifndef LANES_INLINE
-#include "quant/lanes_one.h"
+#include "quant/lanes/lanes_one.h"
 #endif
 
 #include <math.h>
@@ -22,14 +22,6 @@
 
 #include "quant/fast.h"
 #include "quant/search.h"
-
-#if defined(LANES_ONE)
-static const enum qc_isa super_isa = QC_ISA_SCALAR;
-#elif defined(__AVX512F__)
-static const enum qc_isa super_isa = QC_ISA_AVX512;
-#else
-static const enum qc_isa super_isa = QC_ISA_AVX2;
-#endif
 
 enum { SUPER_ELEMS = 256, SUPER_BYTES = 256 /* at least those of any block */ };
 
@@ -46,12 +38,15 @@ struct super {
 /*
  * A proposal weighs x with importance * sqrt(flatness * mean of x^2 + x^2). Least squares makes
  * values smaller on average, the more the coarser the codes are, and what a layer computes shrinks
- * with them; large values that weigh more hold against that. Chosen by the KL divergence of small
- * models: scalar codes of 3 bits and more do about the same with 1 to 10 and worse without such a
- * weight; those of fewer bits and points of a grid want less.
+ * with them; large values that weigh more hold against that. Chosen by the KL divergence of
+ * tiny-llama and tiny-gemma3 with importance. Scalar codes of 3 bits and more, and iq3_s, do about
+ * the same with 1 to 16 and worse without such a weight; q2_K gains with 1 in both models; iq1,
+ * iq2_xs and iq2_xxs want 0 (0.25 leaves a fifth more in tiny-llama, 4 a third or more).
  */
-#define SUPER_FLAT  4.0f
-#define SUPER_STEEP 0.25f
+#define SUPER_FLAT     4.0f
+#define SUPER_EVEN     1.0f
+#define SUPER_STEEP    0.25f
+#define SUPER_STEEPEST 0.0f
 
 /* Blocks for the first `count` lanes, which may be better than the reference's. */
 typedef void super_propose_fn(const struct super *s, size_t count, uint8_t *trials);
@@ -131,13 +126,13 @@ static inline void super_run(const struct qc_qtype *type, super_propose_fn *prop
 			     const float *x, void *dst, size_t rows, size_t cols,
 			     const float *weight)
 {
-	qc_dequantize_fn *dequantize = qc_fast_dequantize(type, super_isa);
+	qc_dequantize_fn *dequantize = qc_fast_dequantize(type, lanes_isa);
 	size_t elems = type->block_elems, n_blocks = rows * cols / elems;
 	float part[LANES * SUPER_ELEMS] = {0}, weights[LANES * SUPER_ELEMS];
 	uint8_t trials[LANES * SUPER_BYTES], *blocks = dst;
 	struct super s;
 
-	qc_fast_quantize(type, super_isa)(x, dst, rows, cols, weight);
+	qc_fast_quantize(type, lanes_isa)(x, dst, rows, cols, weight);
 	s.row_weights = weights;
 	s.flatness = flatness;
 	for (size_t i = 0; i < LANES * elems; i++)

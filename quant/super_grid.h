@@ -78,6 +78,33 @@ static inline void grid_init(struct grid_work *work, const struct grid_shape *sh
 				shape->levels[qc_iq_level(grid->points[p], i, grid->bits)];
 }
 
+/* Sums over coordinates, by what stands in each quarter of a packed point. */
+struct grid_tables {
+	struct lanes_table part[4];
+};
+
+/* The quarters of LANES points of `bits` each, in the low four bits (above a quarter of less than
+ * four bits stands part of the next). */
+struct grid_index {
+	lanes_int part[4];
+};
+
+LANES_INLINE struct grid_index grid_index(const uint16_t *points, int bits)
+{
+	lanes_int all = lanes_from_u16(points);
+
+	return (struct grid_index){{all, lanes_int_right(all, bits), lanes_int_right(all, 2 * bits),
+				    lanes_int_right(all, 3 * bits)}};
+}
+
+LANES_INLINE lanes grid_look_up(const struct grid_tables *t, const struct grid_index *index)
+{
+	return (lanes_look_up(&t->part[0], index->part[0]) +
+		lanes_look_up(&t->part[1], index->part[1])) +
+	       (lanes_look_up(&t->part[2], index->part[2]) +
+		lanes_look_up(&t->part[3], index->part[3]));
+}
+
 /* The sums of point k of the block. */
 static inline float *grid_sums(struct grid_work *work, int k)
 {

@@ -185,7 +185,7 @@ static void iq2_xxs_propose(const struct super *s, size_t count, uint8_t *trials
 
 static void iq2_xxs_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq2_xxs, iq2_xxs_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_iq2_xxs, iq2_xxs_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
 }
 
 static void iq2_xs_propose(const struct super *s, size_t count, uint8_t *trials)
@@ -195,7 +195,7 @@ static void iq2_xs_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void iq2_xs_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq2_xs, iq2_xs_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_iq2_xs, iq2_xs_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
 }
 
 static void iq2_s_propose(const struct super *s, size_t count, uint8_t *trials)
@@ -226,21 +226,26 @@ static void iq3_s_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void iq3_s_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq3_s, iq3_s_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_iq3_s, iq3_s_propose, SUPER_FLAT, x, dst, rows, cols, weight);
 }
 
 static void iq1_s_propose(const struct super *s, size_t count, uint8_t *trials)
 {
 	struct qc_block_iq1_s *block = (struct qc_block_iq1_s *)trials;
 	struct ternary_work work;
+	struct ternary_start start;
 	struct ternary_found found;
 	float weight[256];
 
-	ternary_init(&work, &iq1_s_shape, false);
+	work.shape = &iq1_s_shape;
+	work.moved_alone = false;
+	work.weight = weight;
+	ternary_begin(s, work.shape, work.moved_alone, &start);
 	memset(trials, 0, count * sizeof(*block));
 	for (size_t k = 0; k < count; k++, block++) {
 		grid_weights(s, k, weight);
-		if (!ternary_search(&work, s->rows + k * 256, weight, &found))
+		work.x = s->rows + k * 256;
+		if (!ternary_search(&work, &start, k, &found))
 			continue;
 		qc_put_f16(block->d, found.d);
 		for (int g = 0; g < 8; g++) {
@@ -262,16 +267,21 @@ static void iq1_m_propose(const struct super *s, size_t count, uint8_t *trials)
 {
 	struct qc_block_iq1_m *block = (struct qc_block_iq1_m *)trials;
 	struct ternary_work work;
+	struct ternary_start start;
 	struct ternary_found found;
 	float weight[256];
 
-	ternary_init(&work, &iq1_m_shape, true);
+	work.shape = &iq1_m_shape;
+	work.moved_alone = true;
+	work.weight = weight;
+	ternary_begin(s, work.shape, work.moved_alone, &start);
 	memset(trials, 0, count * sizeof(*block));
 	for (size_t k = 0; k < count; k++, block++) {
 		unsigned d;
 
 		grid_weights(s, k, weight);
-		if (!ternary_search(&work, s->rows + k * 256, weight, &found))
+		work.x = s->rows + k * 256;
+		if (!ternary_search(&work, &start, k, &found))
 			continue;
 		d = qc_f32_to_f16(found.d);
 		for (int i = 0; i < 4; i++) {
@@ -293,12 +303,12 @@ static void iq1_m_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void iq1_s_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq1_s, iq1_s_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_iq1_s, iq1_s_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
 }
 
 static void iq1_m_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq1_m, iq1_m_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_iq1_m, iq1_m_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
 }
 
 #endif

@@ -30,7 +30,7 @@ struct symmetric_shape {
 	float divisor_step;   /* d is tried for the largest scale at fine_low and at fine, two of */
 	int n_divisors;	      /* these steps outside and so many, from 0, inside */
 	int reach;	      /* sc is tried this far to both sides of the scale, */
-	int strides[SYMMETRIC_ROUNDS]; /* in these steps */
+	int strides[SYMMETRIC_ROUNDS]; /* in these steps; blocks of one group end at a 0 */
 };
 
 struct symmetric_levels {
@@ -109,6 +109,7 @@ static inline struct symmetric_fit symmetric_start(const lanes *x, const lanes *
 {
 	lanes zero = lanes_set(0), magnitude = zero, extreme = zero;
 	struct symmetric_fit best = {zero, zero, zero}, again;
+	bool mirrored = shape->low == -shape->high; /* a scale is as good as its negative */
 
 	for (int i = 0; i < shape->n; i++) {
 		lanes_mask larger = lanes_lt(magnitude, lanes_abs(x[i]));
@@ -116,12 +117,16 @@ static inline struct symmetric_fit symmetric_start(const lanes *x, const lanes *
 		extreme = lanes_select(larger, x[i], extreme);
 		magnitude = lanes_select(larger, lanes_abs(x[i]), magnitude);
 	}
-	for (int side = 0; side < 2; side++) {
+	for (int side = mirrored; side < 2; side++) {
 		for (int k = -shape->n_steps; k <= shape->n_steps; k++) {
 			float level = (side ? shape->high : shape->low) + shape->step * (float)k;
-			struct symmetric_fit trial = symmetric_round(
-				x, weight, shape, t, super_ratio(lanes_set(level), extreme));
 
+			struct symmetric_fit trial;
+
+			if (mirrored && level < shape->high)
+				continue;
+			trial = symmetric_round(x, weight, shape, t,
+						super_ratio(lanes_set(level), extreme));
 			best = symmetric_better(&trial, &best);
 		}
 	}
@@ -275,7 +280,7 @@ static inline lanes symmetric_search_one(const struct super *s, const struct sym
 			best = lanes_select(better, error, best);
 			best_d = lanes_select(better, trial, best_d);
 		}
-		if (round == SYMMETRIC_ROUNDS - 1)
+		if (round == SYMMETRIC_ROUNDS - 1 || !shape->strides[round + 1])
 			return best_d;
 		fit = symmetric_round(s->x, s->weight, shape, &t,
 				      super_ratio(lanes_set(1), best_d));

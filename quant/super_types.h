@@ -107,10 +107,10 @@ static const struct symmetric_shape tq_shape = {
 	.n = 256,
 	.low = -1,
 	.high = 1,
-	.n_steps = 16,
-	.step = 0.25f,
-	.reach = 3,
-	.strides = {3, 2, 1},
+	.n_steps = 8,
+	.step = 0.5f,
+	.reach = 2,
+	.strides = {2, 1},
 };
 static const struct symmetric_shape q2_0_shape = {
 	.groups = 1,
@@ -300,7 +300,7 @@ static void q2_0_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void q2_K_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_q2_K, q2_K_propose, SUPER_STEEP, x, dst, rows, cols, weight);
+	super_run(&qc_q2_K, q2_K_propose, SUPER_EVEN, x, dst, rows, cols, weight);
 }
 
 static void q3_K_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)

@@ -1,5 +1,6 @@
 /* What a model expects next: logits MODEL TEXT. Prints the ten most probable tokens.
- * cc -Ibuild samples/logits.c build/libqconv.a -fopenmp -lopenblas -lpcre2-8 -lutf8proc -lxxhash -lz -lm */
+ * cc -Ibuild samples/logits.c build/libqconv.a -fopenmp -lopenblas -lpcre2-8 -lutf8proc -lxxhash
+ * -lz -lm */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

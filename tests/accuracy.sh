@@ -2,12 +2,12 @@
 # Mean KL divergence of quantized files from the model as it is, in nats, computed by the engine (`qconv eval`) at context 256 on all
 # of a held-out text: every matrix of the blocks and the head quantized, the embedding as it is, by --method reference, by search, and
 # calibrated. On the sample model with the texts that the project ships; with MODELS=DIR also on the models and texts there.
-# TYPES, CALIB_WINDOWS (default 256 of 256 tokens) and THREADS change what is run.
+# TYPES, CALIB_WINDOWS (default 64 of 256 tokens) and THREADS change what is run.
 set -eu
 BUILD=${BUILD:-build}
 QCONV=$BUILD/qconv
 TYPES=${TYPES:-q4_0 iq4_nl q4_K q5_0 nvfp4 mxfp4 hf:nf4 hf:nvfp4 hf:mxfp4}
-WINDOWS=${CALIB_WINDOWS:-256}
+WINDOWS=${CALIB_WINDOWS:-64}
 OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 export OMP_WAIT_POLICY
 work=$(mktemp -d)
@@ -17,6 +17,7 @@ trap 'exit 130' INT TERM
 kld() { # OUT MODEL TEXT
 	"$QCONV" eval "$1" --against "$2" --text "$3" --ctx 256 --json --quiet ${THREADS:+--threads "$THREADS"} |
 		tr -d '\n' | sed 's/.*"kld": {"mean": \([0-9.e-]*\).*/\1/'
+	echo
 }
 
 table() { # MODEL LEARN HELD-OUT

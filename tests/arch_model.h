@@ -42,6 +42,22 @@ static inline struct qc_tensor *am_add(struct qc_model *model, const char *name,
 	return &model->tensors[model->n_tensors - 1];
 }
 
+/* Values 0, 1, 2, ... */
+static inline void am_count_up(const char *name, float *values, uint32_t n_dims,
+			       const uint64_t *dims)
+{
+	(void)name;
+	for (uint64_t i = 0; i < dims[0] * (n_dims > 1 ? dims[1] : 1); i++)
+		values[i] = (float)i;
+}
+
+/* Add a matrix of these, or without `cols` a vector. */
+static inline void am_add_counted(struct qc_model *model, const char *name, uint64_t rows,
+				  uint64_t cols)
+{
+	am_add(model, name, cols ? 2 : 1, (uint64_t[]){cols ? cols : rows, rows}, am_count_up);
+}
+
 static inline void am_fill_name(char *name, size_t size, const char *pattern, const char *prefix,
 				uint32_t layer, uint32_t expert)
 {
@@ -72,13 +88,27 @@ static inline bool am_has_experts_row(const struct qc_arch *arch, const struct q
 	return false;
 }
 
+/* am_fill() of gpt-oss, one by one: as llm-compressor names its experts, below this ("mlp.experts."
+ * or "mlp.experts.experts."); NULL: with gate and up in one. */
+static const char *am_linear;
+
+static inline bool am_is_other_form(const struct qc_arch_tensor *row)
+{
+	const char *at = strstr(row->hf, ".mlp.experts."), *number = strstr(row->hf, "{e}.");
+	const size_t n = at && number ? (size_t)(number - at) - 1 : 0;
+
+	if (strstr(row->hf, "_projs.{e}."))
+		return am_linear != NULL;
+	return n && (!am_linear || strlen(am_linear) != n || strncmp(am_linear, at + 1, n) != 0);
+}
+
 static inline bool am_wants(const struct qc_model *model, const struct qc_arch_tensor *row,
 			    uint32_t layer, bool one_by_one)
 {
 	if (!*row->hf)
 		return false;
 	if (strstr(row->hf, "{e}"))
-		return one_by_one && qc_arch_shape_letter(model, 'E', 0);
+		return one_by_one && qc_arch_shape_letter(model, 'E', 0) && !am_is_other_form(row);
 	if (one_by_one && am_has_experts_row(model->arch, row))
 		return false;
 	return !row->needed || row->needed(model, layer);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calib/collect.h"
 #include "calib/forward.h"
 #include "calib/rows.h"
 #include "tests/arch_model.h"
@@ -71,12 +72,12 @@ static float *logits_of(const char *path, size_t n, uint64_t mem_limit, bool *sp
 	return logits;
 }
 
-/* 17 windows are more than go through a block at a time, and the last chunk is short. */
+/* 33 windows are more than go through a block at a time, and the last chunk is short. */
 static void activations_in_a_file_give_the_same_logits(void)
 {
 	static const char *const paths[] = {GEMMA3, MODEL("tiny-llama"), MODEL("tiny-gemma4"),
 					    MODEL("tiny-gpt-oss")};
-	enum { N = 17 };
+	enum { N = 33 };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		bool spilled;
@@ -228,6 +229,7 @@ static void real_models_fit(void)
 		const struct qc_forward_options options = {
 			.threads = 2, .mem_limit = limits[i % 2] ? limits[i % 2] : memory};
 		struct qc_forward *forward;
+		struct qc_collect_plan collect;
 		struct qc_forward_plan plan;
 		struct qc_model model;
 
@@ -248,6 +250,12 @@ static void real_models_fit(void)
 		       (double)plan.work * 1e-6, (double)plan.head * 1e-6,
 		       (double)plan.logits * 1e-6, (double)plan.peak * 1e-6,
 		       (double)plan.spilled * 1e-6);
+		qc_collect_plan(forward, 64, 512, &collect);
+		CHECK(collect.peak < memory, "%s: calibration takes %llu bytes", model.arch->name,
+		      (unsigned long long)collect.peak);
+		printf("%s, importance by groups of 64 windows: passes %.0f, sums %.0f MB\n",
+		       model.arch->name, (double)collect.forward.peak * 1e-6,
+		       (double)collect.stats * 1e-6);
 		qc_forward_close(forward);
 		qc_model_close(&model);
 	}

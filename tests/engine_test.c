@@ -1,89 +1,10 @@
-/*
- * The forward pass of whole models: losses against those that the models' makers computed in f32
- * (see tests/data/goldens), independence of threads and batches, of what file the weights are in,
- * and the statistics made of it.
- */
-#include "calib/eval.h"
-
+/* The forward pass: golden losses, threads, windows, what it cannot compute. */
 #include <math.h>
 
-#include "base/bytes.h"
+#include "calib/eval.h"
 #include "convert/qconv.h"
+#include "tests/engine_goldens.h"
 #include "tests/st_files.h"
-
-#define GEMMA3	    "samples/tiny-gemma3"
-#define MODEL(name) "tests/data/models/" name
-
-enum { WINDOWS = 8, LENGTH = 256 };
-
-/* The loss of each window as an independent f32 implementation computed it. */
-static const struct golden {
-	const char *path, *windows;
-	double nll[WINDOWS];
-} goldens[] = {
-	{MODEL("tiny-llama"),
-	 "tests/data/goldens/tiny-llama.windows.i32",
-	 {3.090041723, 3.327056824, 3.335366050, 2.952004490, 3.306531084, 2.681804460, 3.193587520,
-	  2.721374397}},
-	{GEMMA3,
-	 "tests/data/goldens/tiny-gemma3.windows.i32",
-	 {2.704308234, 2.975994928, 2.977934556, 2.581245197, 2.694005280, 2.788545266, 2.589660961,
-	  2.723195840}},
-	{MODEL("tiny-gemma3-bnb-nf4"),
-	 "tests/data/goldens/tiny-gemma3.windows.i32",
-	 {2.705620244, 2.979902531, 2.974283878, 2.586935356, 2.702674955, 2.790474022, 2.597385650,
-	  2.735830058}},
-	{MODEL("tiny-gemma4"),
-	 "tests/data/goldens/tiny-gemma4.windows.i32",
-	 {2.888425060, 3.376181359, 3.386544341, 2.862700740, 2.996913256, 3.005978996, 2.980844670,
-	  2.932111208}},
-	{MODEL("tiny-gpt-oss"),
-	 "tests/data/goldens/tiny-gpt-oss.windows.i32",
-	 {3.338428712, 3.884286760, 3.797347213, 3.425837796, 3.460680921, 3.591270242, 3.152064311,
-	  3.458436136}},
-	{MODEL("tiny-gpt-oss-bf16"),
-	 "tests/data/goldens/tiny-gpt-oss-bf16.windows.i32",
-	 {3.336845421, 3.875880938, 3.787926432, 3.412385036, 3.454506683, 3.596033926, 3.158497391,
-	  3.458439622}},
-};
-enum { N_GOLDENS = sizeof(goldens) / sizeof(goldens[0]) };
-
-/* A model with its forward pass. */
-struct engine {
-	struct qc_model model;
-	struct qc_forward *forward;
-};
-
-static void open_engine(struct engine *e, const char *path, int threads, enum qc_yarn_range yarn)
-{
-	const struct qc_forward_options options = {.threads = threads, .yarn = yarn};
-	struct qc_err err = {0};
-
-	memset(e, 0, sizeof(*e));
-	NEED(!qc_model_open(&e->model, path, &err), "%s", err.text);
-	NEED(!qc_forward_open(&e->forward, &e->model, &options, &err), "%s", err.text);
-}
-
-static void close_engine(struct engine *e)
-{
-	qc_forward_close(e->forward);
-	qc_model_close(&e->model);
-}
-
-static struct qc_windows load_windows(const char *path)
-{
-	struct qc_windows windows = {.n = WINDOWS, .length = LENGTH};
-	size_t size;
-	char *data = test_load(path, &size);
-
-	NEED(size == WINDOWS * LENGTH * 4, "%s: %zu bytes", path, size);
-	windows.ids = malloc(size);
-	NEED(windows.ids, "no memory");
-	for (size_t i = 0; i < size / 4; i++)
-		windows.ids[i] = qc_le32((const uint8_t *)data + 4 * i);
-	free(data);
-	return windows;
-}
 
 static void every_model_predicts_as_its_golden_says(void)
 {
@@ -182,17 +103,6 @@ static void windows_do_not_see_each_other(void)
 	}
 }
 
-static const char *convert(const char *input, const char *name, const char *quant)
-{
-	const struct qconv_options options = {
-		.quant = quant, .pure = quant != NULL, .no_manifest = true, .force = true};
-	struct qconv_error error = {0};
-
-	NEED(!qconv_convert(input, st_path(name), &options, NULL, &error), "%s: %s", input,
-	     error.text);
-	return st_path(name);
-}
-
 /* Row order, norms, experts and frequencies come out the same from either layout. */
 static void a_gguf_at_full_precision_computes_the_very_same(void)
 {
@@ -248,116 +158,6 @@ static void yarn_is_rounded_for_a_gguf_alone(void)
 	close_engine(&gguf);
 	unlink(st_path("yarn.gguf"));
 	qc_windows_clear(&windows);
-}
-
-/* On the first `n` windows, `batch` at a time. */
-static struct qc_comparison compare(const char *path, const struct golden *reference, size_t n,
-				    size_t batch)
-{
-	struct qc_windows windows = load_windows(reference->windows);
-	const struct qc_eval_options options = {.batch = batch};
-	struct qc_comparison c = {0};
-	struct qc_err err = {0};
-	struct engine a, b;
-
-	windows.n = n;
-	open_engine(&a, path, 0, QC_YARN_EXACT);
-	open_engine(&b, reference->path, 0, QC_YARN_EXACT);
-	NEED(!qc_eval_against(a.forward, b.forward, &windows, &options, &c, &err), "%s", err.text);
-	close_engine(&a);
-	close_engine(&b);
-	qc_windows_clear(&windows);
-	return c;
-}
-
-static void quantizing_costs_what_its_bits_let_expect(void)
-{
-	static const struct {
-		const char *type;
-		double least, most; /* mean KLD */
-	} rows[] = {{"q8_0", 1e-7, 2e-4}, {"q4_0", 2e-4, 3e-2}};
-
-	for (int i = 0; i < N_GOLDENS; i++) {
-		for (int t = 0; t < 2; t++) {
-			const struct qc_comparison c =
-				compare(convert(goldens[i].path, "quantized.gguf", rows[t].type),
-					&goldens[i], 3, 2);
-
-			CHECK(c.kld.value > rows[t].least && c.kld.value < rows[t].most,
-			      "%s %s: mean KLD %g", goldens[i].path, rows[t].type, c.kld.value);
-			CHECK(c.kld_at[0] >= c.kld_at[5] && c.kld_at[5] >= c.kld_at[10] &&
-				      c.kld_at[10] > -1e-12 && c.kld_at[0] >= c.kld.value,
-			      "%s %s: KLD from %g to %g, median %g", goldens[i].path, rows[t].type,
-			      c.kld_at[10], c.kld_at[0], c.kld_at[5]);
-			CHECK(c.same_top.value > 0.8 && c.correlation > 0.99 &&
-				      fabs(c.log_ratio.value) < 0.05,
-			      "%s %s: same top %g, correlation %g, ln ratio %g", goldens[i].path,
-			      rows[t].type, c.same_top.value, c.correlation, c.log_ratio.value);
-		}
-		unlink(st_path("quantized.gguf"));
-	}
-}
-
-static void a_model_does_not_differ_from_itself(void)
-{
-	const struct qc_comparison c = compare(GEMMA3, &goldens[1], 2, 0);
-
-	CHECK(fabs(c.kld.value) < 1e-12 && c.kld_at[0] < 1e-12, "KLD %g, at most %g", c.kld.value,
-	      c.kld_at[0]);
-	CHECK(c.same_top.value == 1 && c.same_top.error == 0, "same top %g", c.same_top.value);
-	CHECK(c.ratio.value == 1 && c.ratio.error < 1e-6 && c.dp_rms.value == 0,
-	      "ratio %g +- %g, RMS dp %g", c.ratio.value, c.ratio.error, c.dp_rms.value);
-	CHECK(fabs(c.correlation - 1) < 1e-9, "correlation %g", c.correlation);
-}
-
-/* Differences that are known: NF4 against what it was made of, from the goldens' losses. */
-static void a_comparison_has_both_models_losses(void)
-{
-	const struct qc_comparison c = compare(goldens[2].path, &goldens[1], WINDOWS, 3);
-	double a = 0, b = 0;
-
-	for (int w = 0; w < WINDOWS; w++) {
-		a += goldens[2].nll[w] / WINDOWS;
-		b += goldens[1].nll[w] / WINDOWS;
-	}
-	CHECK(fabs(c.model.nll.value - a) < 2e-6 && fabs(c.reference.nll.value - b) < 2e-6,
-	      "losses %.9f and %.9f, goldens %.9f and %.9f", c.model.nll.value,
-	      c.reference.nll.value, a, b);
-	CHECK(fabs(c.log_ratio.value - (a - b)) < 2e-6 &&
-		      fabs(c.difference.value - (exp(a) - exp(b))) < 1e-4,
-	      "ln ratio %g, difference %g", c.log_ratio.value, c.difference.value);
-	CHECK(c.log_ratio.error > 0 && c.log_ratio.error < c.model.nll.error,
-	      "the error %g of the ratio is not below %g of the loss", c.log_ratio.error,
-	      c.model.nll.error);
-}
-
-static void texts_are_cut_as_either_method_says(void)
-{
-	static const uint32_t text[] = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
-	static const uint32_t full[] = {2, 10, 11, 12, 2, 13, 14, 15, 2, 16, 17, 18};
-	static const uint32_t halves[] = {2, 11, 12, 13, 2, 15, 16, 17};
-	const struct qc_bos bos = {true, 2}, none = {false, 0};
-	struct qc_windows w = {0};
-	struct qc_err err = {0};
-
-	NEED(!qc_windows_full(&w, text, 10, bos, 4, 0, &err), "%s", err.text);
-	CHECK(w.n == 3 && w.first == 0 && !memcmp(w.ids, full, sizeof(full)), "%zu windows", w.n);
-	qc_windows_clear(&w);
-	NEED(!qc_windows_full(&w, text, 10, none, 4, 0, &err), "%s", err.text);
-	CHECK(w.n == 2 && !memcmp(w.ids, text, 8 * sizeof(*text)), "%zu windows", w.n);
-	qc_windows_clear(&w);
-	NEED(!qc_windows_halves(&w, text, 10, bos, 4, 0, &err), "%s", err.text);
-	CHECK(w.n == 2 && w.first == 2 && !memcmp(w.ids, halves, sizeof(halves)),
-	      "%zu windows from %zu", w.n, w.first);
-	qc_windows_clear(&w);
-	NEED(!qc_windows_full(&w, text, 10, bos, 4, 1, &err), "%s", err.text);
-	CHECK(w.n == 1, "%zu windows, 1 was asked for", w.n);
-	qc_windows_clear(&w);
-	CHECK(qc_windows_halves(&w, text, 10, bos, 11, 0, &err) == QC_BAD_INPUT &&
-		      strstr(err.text, "10 tokens"),
-	      "'%s'", err.text);
-	CHECK(qc_windows_full(&w, text, 10, bos, 1, 0, &err) == QC_USAGE, "'%s'", err.text);
-	qc_windows_clear(&w);
 }
 
 static void what_cannot_be_computed_is_refused(void)
@@ -449,10 +249,6 @@ int main(void)
 	windows_do_not_see_each_other();
 	a_gguf_at_full_precision_computes_the_very_same();
 	yarn_is_rounded_for_a_gguf_alone();
-	quantizing_costs_what_its_bits_let_expect();
-	a_model_does_not_differ_from_itself();
-	a_comparison_has_both_models_losses();
-	texts_are_cut_as_either_method_says();
 	what_cannot_be_computed_is_refused();
 	inputs_of_every_product_can_be_watched();
 	memory_grows_with_the_windows();

@@ -175,8 +175,7 @@ static inline struct qc_out_tensor *layout_again(const struct qc_model *model,
 						    .type = t->source->type,
 						    .bytes = qc_tensor_stored_bytes(t)};
 	}
-	NEED(!qc_gguf_layout(tensors, model->n_tensors, &model->meta, out, &err), "%s",
-	     err.text);
+	NEED(!qc_gguf_layout(tensors, model->n_tensors, &model->meta, out, &err), "%s", err.text);
 	return tensors;
 }
 

@@ -1,6 +1,5 @@
 /* Writing split sets: where files begin, the bytes that llama-gguf-split would write, and that a
  * set appears whole or leaves what was there. */
-#include "convert/convert.h"
 #include "convert/output.h"
 #include "tests/gguf_build.h"
 #include "tests/st_files.h"
@@ -135,19 +134,6 @@ static void put(const char *path, const char *text)
 	NEED(f && fputs(text, f) >= 0 && !fclose(f), "cannot write %s", path);
 }
 
-static int files_there(void)
-{
-	DIR *dir = opendir(st_dir);
-	struct dirent *entry;
-	int n = 0;
-
-	NEED(dir, "cannot list %s", st_dir);
-	while ((entry = readdir(dir)))
-		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-	closedir(dir);
-	return n;
-}
-
 /* Open an output of three files of 3 bytes and fill them. */
 static void begin_set(struct qc_output *output, bool force)
 {
@@ -173,7 +159,7 @@ static void a_set_appears_whole(void)
 
 	st_begin();
 	begin_set(&output, false);
-	CHECK(files_there() == 3, "%d files before the commit", files_there());
+	CHECK(st_count() == 3, "%d files before the commit", st_count());
 	CHECK(access(st_path("s-0.gguf"), F_OK), "the first file is there before the commit");
 	CHECK(!qc_output_commit(&output, &err), "%s", err.text);
 	for (unsigned i = 0; i < 3; i++) {
@@ -182,14 +168,14 @@ static void a_set_appears_whole(void)
 		snprintf(name, sizeof(name), "s-%u.gguf", i);
 		CHECK(holds(st_path(name), "new"), "%s is not the new file", name);
 	}
-	CHECK(files_there() == 3, "%d files are left", files_there());
+	CHECK(st_count() == 3, "%d files are left", st_count());
 	begin_set(&output, true); /* and is given up */
 	qc_output_close(&output);
-	CHECK(files_there() == 3 && holds(st_path("s-0.gguf"), "new"), "%d files are left",
-	      files_there());
+	CHECK(st_count() == 3 && holds(st_path("s-0.gguf"), "new"), "%d files are left",
+	      st_count());
 	begin_set(&output, true);
 	CHECK(!qc_output_commit(&output, &err), "%s", err.text);
-	CHECK(files_there() == 3, "%d files are left after a replacement", files_there());
+	CHECK(st_count() == 3, "%d files are left after a replacement", st_count());
 	st_end();
 }
 
@@ -220,7 +206,7 @@ static void a_set_that_fails_leaves_the_old_one(void)
 			else
 				CHECK(access(st_path(name), F_OK), "%s is there", name);
 		}
-		CHECK(files_there() == 2, "%d files are left", files_there());
+		CHECK(st_count() == 2, "%d files are left", st_count());
 		st_end();
 	}
 }

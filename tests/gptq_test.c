@@ -6,6 +6,7 @@
 #include "calib/linalg.h"
 #include "calib/moments.h"
 #include "quant/bnb_block.h"
+#include "quant/iq_search.h"
 #include "tests/test.h"
 
 enum { N = 256, ROWS = 70, TOKENS = 1024 };
@@ -54,6 +55,7 @@ static void make_curvature(struct qc_curvature *c)
 	make_inputs(x);
 	NEED(!qc_moments_init(&m, N, 0, &err), "%s", err.text);
 	qc_moments_add(&m, x, NULL, TOKENS, 2);
+	NEED(qc_moments_complete(&m), "not finite");
 	NEED(!qc_moments_curvature(&m, 0.01f, c, &err), "%s", err.text);
 	qc_moments_clear(&m);
 	free(x);
@@ -133,6 +135,42 @@ static void a_block_is_its_scales_and_levels(const struct qc_grid *grid)
 			CHECK(fabsf(z[i] - y[i]) <= 1e-3f * (1 + fabsf(y[i])),
 			      "%s[%zu]: %g became %g when its own scale was set", type->name, i,
 			      (double)y[i], (double)z[i]);
+	}
+}
+
+/* Codes and signs, put into a block, are what it decodes to. */
+static void a_block_is_its_scales_and_points(const struct qc_grid *grid)
+{
+	const struct qc_points *p = grid->points;
+	const size_t dims = p->grid->dims;
+	float x[256], y[256], scale[QC_OCTETS], offset[QC_OCTETS];
+	uint8_t block[QC_GRID_BYTES], signs[QC_OCTETS];
+	uint16_t codes[2 * QC_OCTETS];
+
+	for (int turn = 0; turn < 20; turn++) {
+		for (size_t i = 0; i < 256; i++)
+			x[i] = noise();
+		qc_fast_search(grid->type, QC_ISA_SCALAR)(x, block, 1, 256, NULL);
+		qc_points_scales(p, grid->type, block, scale, offset);
+		for (size_t i = 0; i < 256 / dims; i++)
+			codes[i] = (uint16_t)((uint32_t)(noise() * 1e6f + 1e8f) % p->grid->size);
+		for (size_t i = 0; i < QC_OCTETS; i++) {
+			const unsigned seven = (uint32_t)(noise() * 1e6f + 1e8f) & 127;
+
+			signs[i] = p->signs == QC_SIGNS_NONE ? 0 : qc_iq_even_signs(seven);
+		}
+		p->put(block, codes, signs);
+		grid->type->dequantize(block, y, 1);
+		for (size_t i = 0; i < 256; i++) {
+			const uint16_t point = p->grid->points[codes[i / dims]];
+			const float level =
+				p->levels[qc_iq_level(point, (int)(i % dims), p->grid->bits)];
+			const float q = scale[i / 8] * level + offset[i / 8];
+			const float want = signs[i / 8] >> (i % 8) & 1 ? -q : q;
+
+			CHECK(fabsf(want - y[i]) <= 1e-5f * fabsf(y[i]), "%s[%zu]: %g, not %g",
+			      grid->type->name, i, (double)y[i], (double)want);
+		}
 	}
 }
 
@@ -220,6 +258,7 @@ static void the_target_fits_the_original_outputs(void)
 		w[i] = noise();
 	NEED(!qc_moments_init(&m, N, 0, &err), "%s", err.text);
 	qc_moments_add(&m, x, y, TOKENS, 2);
+	NEED(qc_moments_complete(&m), "not finite");
 	NEED(!qc_moments_error(&m, &rows, w, 2, &before, &err), "%s", err.text);
 	{
 		struct qc_moments copy = m;
@@ -266,7 +305,10 @@ int main(void)
 	make_curvature(&c);
 	the_factor_gives_the_matrix_back(&c);
 	for (size_t i = 0; grid_at(i); i++) {
-		a_block_is_its_scales_and_levels(grid_at(i));
+		if (grid_at(i)->points)
+			a_block_is_its_scales_and_points(grid_at(i));
+		else
+			a_block_is_its_scales_and_levels(grid_at(i));
 		no_matrix_is_worse_than_by_search(&c, grid_at(i));
 	}
 	fixed_scales_stay(&c);

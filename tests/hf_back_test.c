@@ -220,7 +220,7 @@ static void experts_in_one_tensor_become_one_each(void)
 			fused[strstr(t->stored_name, "gate_up") != NULL][t->layer] = am_read(t);
 	}
 	CHECK(!qc_experts_are_single(&model), "experts one by one before");
-	NEED(!qc_experts_split(&model, &err), "%s", err.text);
+	NEED(!qc_experts_split(&model, false, &err), "%s", err.text);
 	CHECK(qc_experts_are_single(&model), "no experts one by one");
 	for (size_t p = 0; p < 3; p++)
 		for (int layer = 0; layer < 6; layer++)
@@ -266,7 +266,7 @@ static void experts_stored_the_other_way_round_stay(void)
 	fill(&model, 12, NULL);
 	NEED(!qc_arch_name_tensors(&model, &err), "%s", err.text);
 	n = model.n_tensors;
-	NEED(!qc_experts_split(&model, &err), "%s", err.text);
+	NEED(!qc_experts_split(&model, false, &err), "%s", err.text);
 	CHECK(model.n_tensors == n && !qc_experts_are_single(&model), "%zu tensors, not %zu",
 	      model.n_tensors, n);
 	qc_model_close(&model);

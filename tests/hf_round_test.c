@@ -1,10 +1,9 @@
 /* GGUF to a Hugging Face directory and back, with files: the same GGUF, the checkpoint's own bytes,
  * codes moved and not rounded. */
 #include "convert/check.h"
-#include "convert/convert.h"
-#include "convert/plan.h"
 #include "formats/gguf.h"
 #include "tests/arch_model.h"
+#include "tests/convert_run.h"
 #include "tests/st_files.h"
 
 #define GEMMA3	"samples/tiny-gemma3"
@@ -13,37 +12,6 @@
 #define GPT_OSS "tests/data/models/tiny-gpt-oss"
 
 static struct qc_err err;
-
-/* What a conversion said of itself: steps, those that are exact, keys that do not come back. */
-struct said {
-	size_t n, n_exact, n_unsaid;
-};
-
-static struct said converts(const char *input, const char *output,
-			    const struct qconv_options *options)
-{
-	const struct qc_format *target;
-	struct qc_model model = {0};
-	struct qc_plan plan = {0};
-	struct said said = {0};
-	enum qc_status s = qc_convert_target(output, &target, &err);
-
-	if (!s)
-		s = qc_model_open(&model, input, &err);
-	if (!s)
-		s = qc_plan_build(&plan, &model, target, options, &err);
-	if (!s)
-		s = qc_convert_plan(&plan, output, options, NULL, &err);
-	NEED(!s, "%s to %s: %s", input, output, err.text);
-	said.n = plan.n_steps;
-	for (size_t i = 0; i < plan.n_steps; i++)
-		said.n_exact += plan.steps[i].exact;
-	for (const struct qc_unsaid *u = model.unsaid; u; u = u->next)
-		said.n_unsaid++;
-	qc_plan_clear(&plan);
-	qc_model_close(&model);
-	return said;
-}
 
 static bool same_kv(const struct qc_kv *a, const struct qc_kv *b)
 {
@@ -113,17 +81,17 @@ static void the_directory_gives_the_same_gguf(void)
 						     .method = "reference",
 						     .no_manifest = true};
 			struct qconv_options dir = {.quant = types[t].in_dir};
-			struct said said;
+			struct outcome said;
 			char what[160];
 
 			if (types[t].not_of && !strcmp(types[t].not_of, models[m]))
 				continue;
 			snprintf(what, sizeof(what), "%s, %s", models[m], types[t].quant);
 			st_begin();
-			converts(models[m], st_path("a.gguf"), &gguf);
-			said = converts(st_path("a.gguf"), st_path("dir"), &dir);
+			converted(models[m], st_path("a.gguf"), &gguf);
+			said = converted(st_path("a.gguf"), st_path("dir"), &dir);
 			CHECK(!said.n_unsaid, "%s: %zu keys do not come back", what, said.n_unsaid);
-			converts(st_path("dir"), st_path("b.gguf"), &gguf);
+			converted(st_path("dir"), st_path("b.gguf"), &gguf);
 			same_gguf(st_path("a.gguf"), st_path("b.gguf"), what);
 			st_end();
 		}
@@ -176,11 +144,11 @@ static void the_directory_has_the_checkpoints_tensors(void)
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
 		static const struct qconv_options as_it_is;
 		struct qconv_options back = {.quant = models[i].quant, .layout = models[i].layout};
-		struct said said;
+		struct outcome said;
 
 		st_begin();
-		converts(models[i].path, st_path("a.gguf"), &as_it_is);
-		said = converts(st_path("a.gguf"), st_path("dir"), &back);
+		converted(models[i].path, st_path("a.gguf"), &as_it_is);
+		said = converted(st_path("a.gguf"), st_path("dir"), &back);
 		CHECK(said.n && said.n_exact == said.n, "%s: %zu of %zu are said to be exact",
 		      models[i].path, said.n_exact, said.n);
 		same_checkpoint(st_path("dir"), models[i].path);
@@ -226,17 +194,17 @@ static void codes_are_moved_there_and_back(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		static const struct qconv_options as_it_is;
 		struct qconv_options pack = {.quant = cases[i].quant, .layout = cases[i].layout};
-		struct said said;
+		struct outcome said;
 
 		st_begin();
-		converts(cases[i].path, st_path("a"), &pack);
-		converts(st_path("a"), st_path("a.gguf"), &as_it_is);
-		said = converts(st_path("a.gguf"), st_path("b"), &pack);
+		converted(cases[i].path, st_path("a"), &pack);
+		converted(st_path("a"), st_path("a.gguf"), &as_it_is);
+		said = converted(st_path("a.gguf"), st_path("b"), &pack);
 		CHECK(said.n && said.n_exact == said.n, "%s, %s %s: %zu of %zu are exact",
 		      cases[i].path, cases[i].quant, cases[i].layout, said.n_exact, said.n);
 		same_bytes(st_path("a/model.safetensors"), st_path("b/model.safetensors"));
 		is_exact(st_path("b"), st_path("a.gguf"));
-		converts(st_path("b"), st_path("b.gguf"), &as_it_is);
+		converted(st_path("b"), st_path("b.gguf"), &as_it_is);
 		same_gguf(st_path("a.gguf"), st_path("b.gguf"), cases[i].layout);
 		st_end();
 	}
@@ -253,9 +221,9 @@ static void gguf_mxfp4_goes_into_every_layout(void)
 		struct qconv_options pack = {.quant = "mxfp4", .layout = layouts[i]};
 
 		st_begin();
-		converts(LLAMA, st_path("a.gguf"), &gguf);
-		converts(st_path("a.gguf"), st_path("dir"), &pack);
-		converts(st_path("dir"), st_path("b.gguf"), &as_it_is);
+		converted(LLAMA, st_path("a.gguf"), &gguf);
+		converted(st_path("a.gguf"), st_path("dir"), &pack);
+		converted(st_path("dir"), st_path("b.gguf"), &as_it_is);
 		for (int block = 0; block < 4; block++) {
 			struct qc_model a, b;
 			char name[64];
@@ -280,8 +248,8 @@ static void experts_with_8_bits_beside_them_stay_what_they_are(void)
 	size_t n = 0;
 
 	st_begin();
-	converts(GPT_OSS, st_path("a.gguf"), &gguf);
-	converts(st_path("a.gguf"), st_path("dir"), &pack);
+	converted(GPT_OSS, st_path("a.gguf"), &gguf);
+	converted(st_path("a.gguf"), st_path("dir"), &pack);
 	NEED(!qc_model_open(&a, GPT_OSS, &err) && !qc_model_open(&b, st_path("dir"), &err), "%s",
 	     err.text);
 	for (size_t i = 0; i < a.n_tensors; i++)
@@ -303,10 +271,10 @@ static void a_set_of_files_is_one_checkpoint(void)
 	struct qconv_options split = {.split_tensors = 10, .no_manifest = true};
 
 	st_begin();
-	converts(LLAMA, st_path("a.gguf"), &as_it_is);
-	converts(LLAMA, st_path("s.gguf"), &split);
-	converts(st_path("s-00001-of-00004.gguf"), st_path("dir"), &as_it_is);
-	converts(st_path("dir"), st_path("b.gguf"), &as_it_is);
+	converted(LLAMA, st_path("a.gguf"), &as_it_is);
+	converted(LLAMA, st_path("s.gguf"), &split);
+	converted(st_path("s-00001-of-00004.gguf"), st_path("dir"), &as_it_is);
+	converted(st_path("dir"), st_path("b.gguf"), &as_it_is);
 	same_gguf(st_path("a.gguf"), st_path("b.gguf"), "a set");
 	st_end();
 }
@@ -321,24 +289,24 @@ static void an_unknown_architecture_is_a_bag(void)
 	char *data, *at;
 
 	st_begin();
-	converts(LLAMA, st_path("a.gguf"), &q4);
+	converted(LLAMA, st_path("a.gguf"), &q4);
 	data = test_load(st_path("a.gguf"), &size);
 	while ((at = memmem(data, size, "llama", 5)))
 		memcpy(at, "zzama", 5);
 	st_write("z.gguf", data, size);
 	free(data);
-	converts(st_path("z.gguf"), st_path("z.safetensors"), &bf16);
+	converted(st_path("z.gguf"), st_path("z.safetensors"), &bf16);
 	NEED(!qc_model_open(&model, st_path("z.safetensors"), &err), "%s", err.text);
 	CHECK(model.n_tensors == 39 && qc_model_find(&model, "blk.0.attn_q.weight"), "%zu tensors",
 	      model.n_tensors);
 	qc_model_close(&model);
 	/* a known one has Hugging Face's names there, too */
-	converts(st_path("a.gguf"), st_path("a.safetensors"), &bf16);
+	converted(st_path("a.gguf"), st_path("a.safetensors"), &bf16);
 	NEED(!qc_model_open(&model, st_path("a.safetensors"), &err), "%s", err.text);
 	CHECK(qc_model_find(&model, "model.layers.0.self_attn.q_proj.weight"), "other names");
 	qc_model_close(&model);
-	converts(LLAMA, st_path("b.gguf"), &as_it_is);
-	converts(st_path("b.gguf"), st_path("b.safetensors"), &as_it_is);
+	converted(LLAMA, st_path("b.gguf"), &as_it_is);
+	converted(st_path("b.gguf"), st_path("b.safetensors"), &as_it_is);
 	is_exact(st_path("b.safetensors"), st_path("b.gguf"));
 	st_end();
 }
@@ -347,20 +315,20 @@ static void an_unknown_architecture_is_a_bag(void)
 static void a_tokenizer_that_cannot_be_written_is_named(void)
 {
 	static const struct qconv_options as_it_is;
-	struct said said;
+	struct outcome said;
 	struct qc_model model;
 	size_t size;
 	char *data, *at;
 
 	st_begin();
-	converts("tests/data/models/tiny-gpt-oss-bf16", st_path("a.gguf"), &as_it_is);
+	converted("tests/data/models/tiny-gpt-oss-bf16", st_path("a.gguf"), &as_it_is);
 	data = test_load(st_path("a.gguf"), &size);
 	at = memmem(data, size, "gpt-4o", 6);
 	NEED(at, "no tokenizer.ggml.pre");
 	memcpy(at, "gpx-4o", 6);
 	st_write("z.gguf", data, size);
 	free(data);
-	said = converts(st_path("z.gguf"), st_path("dir"), &as_it_is);
+	said = converted(st_path("z.gguf"), st_path("dir"), &as_it_is);
 	CHECK(said.n_unsaid > 5, "%zu keys do not come back", said.n_unsaid);
 	CHECK(access(st_path("dir/tokenizer.json"), F_OK), "there is a tokenizer.json");
 	CHECK(!access(st_path("dir/config.json"), F_OK), "there is no config.json");

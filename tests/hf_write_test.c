@@ -3,28 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "convert/check.h"
-#include "convert/convert.h"
 #include "convert/manifest.h"
 #include "formats/hf.h"
 #include "formats/safetensors.h"
 #include "quant/types.h"
+#include "tests/convert_run.h"
 #include "tests/st_files.h"
 
 #define GEMMA "samples/tiny-gemma3"
 #define LLAMA "tests/data/models/tiny-llama"
 #define NF4   "tests/data/models/tiny-gemma3-bnb-nf4"
-
-static const char *converts(const char *input, const char *name,
-			    const struct qconv_options *options)
-{
-	static struct qconv_summary summary;
-	struct qconv_error error = {0};
-	int code = qconv_convert(input, st_path(name), options, &summary, &error);
-
-	CHECK(code == QCONV_DONE, "%s to %s: %d '%s'", input, name, code, error.text);
-	return code ? "failed" : summary.xxh3_128;
-}
 
 /* Refused with `part` in the text; nothing is left behind but what was there. */
 static void fails(const char *input, const char *name, const struct qconv_options *options,

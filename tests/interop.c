@@ -83,14 +83,9 @@ static void tokenizes_the_golden_strings(struct setup *s, struct llama_model *mo
 
 static double loss(struct setup *s, const char *path)
 {
-	struct llama_model_params params = s->client.model_default_params();
-	struct llama_model *model;
+	struct llama_model *model = llama_client_load(&s->client, path);
 	double nll;
 
-	params.n_gpu_layers = 0;
-	params.check_tensors = true;
-	s->client.log[0] = 0;
-	model = s->client.model_load(path, params);
 	CHECK(model, "libllama does not load %s: %s", path, s->client.log);
 	if (!model)
 		return NAN;

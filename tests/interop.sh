@@ -35,6 +35,12 @@ echo 'interop: split sets, edited metadata'
 "$BUILD/tests/interop_split" "$LLAMA_DIR" "$work/tiny-gpt-oss-bf16.gguf" "$work/few" 0 7
 "$BUILD/qconv" meta "$work/set-00001-of-00004.gguf" --set general.name='a name that moves the tensors of this file' --quiet
 "$BUILD/tests/llama_kl" "$LLAMA_DIR" "$work/tiny-llama.gguf" "$work/set-00001-of-00004.gguf" samples/generated-heldout.txt 4 | grep '^KL 0.000000 '
+echo 'interop: scaled channels'
+for model in samples/tiny-gemma3 tests/data/models/tiny-llama tests/data/models/tiny-gemma4 tests/data/models/tiny-gpt-oss-bf16; do
+	"$BUILD/qconv" "$model" "$work/plain.gguf" --q f32 --quiet --force
+	"$BUILD/tests/awq_test" "$model" "$work/scaled.gguf" >/dev/null
+	"$BUILD/tests/llama_kl" "$LLAMA_DIR" "$work/plain.gguf" "$work/scaled.gguf" samples/generated-heldout.txt 2 | grep '^KL 0.000000 '
+done
 echo 'interop: importance matrices'
 "$BUILD/qconv" calibrate "$work/tiny-gpt-oss-bf16.gguf" --text samples/generated-heldout.txt --ctx 128 --windows 16 -o "$work/stats.gguf" --quiet
 "$BUILD/qconv" calibrate "$work/tiny-gemma3.gguf" --text samples/generated-heldout.txt --ctx 128 --windows 16 -o "$work/stats.dat" --quiet

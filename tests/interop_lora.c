@@ -40,12 +40,8 @@ static void convert(const struct setup *s, const char *base, const char *options
 
 static struct llama_model *load(struct setup *s, const char *path)
 {
-	struct llama_model_params params = s->client.model_default_params();
-	struct llama_model *model;
+	struct llama_model *model = llama_client_load(&s->client, path);
 
-	params.n_gpu_layers = 0;
-	s->client.log[0] = 0;
-	model = s->client.model_load(path, params);
 	NEED(model, "libllama does not load %s: %s", path, s->client.log);
 	return model;
 }

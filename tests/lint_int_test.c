@@ -217,6 +217,32 @@ static void awq_dir(void)
 			      wrong("groups of 64") ? 64 : 32, wrong("version") ? "gemv" : "gemm"));
 }
 
+static void gemv_dir(void)
+{
+	const char *p = "model.layers.0.self_attn.o_proj";
+	struct st_build b = {0};
+
+	lint_begin_file(&b);
+	lint_rest(&b);
+	lint_i32(&b, text("%s.qweight", p), "[64,64]", 0x76543210);
+	lint_i32(&b, text("%s.qzeros", p), wrong("width") ? "[64,5]" : "[64,4]", 0x88888888);
+	if (!wrong("no scales"))
+		lint_f16(&b, text("%s.scales", p), wrong("width") ? "[64,40]" : "[64,32]", 0x2000);
+	st_save(&b, "model.safetensors");
+	lint_config_file("\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4, "
+			 "\"group_size\": 32, \"version\": \"gemv\"}");
+}
+
+static void gemv_is_examined(void)
+{
+	static const struct lint_case cases[] = {
+		{"width", "readable", QC_LINT_ERROR, "qconv-test", "5 words a row"},
+		{0},
+	};
+
+	lint_each(gemv_dir, cases, NULL);
+}
+
 static void awq_is_examined(void)
 {
 	static const struct lint_case cases[] = {
@@ -328,6 +354,7 @@ int main(void)
 	bnb_int8_is_examined();
 	gptq_is_examined();
 	awq_is_examined();
+	gemv_is_examined();
 	packed_integers_are_examined();
 	int8_is_examined();
 	every_rule_has_a_case(lint_rules_bnb);

@@ -159,6 +159,16 @@ static double window_nll(struct llama_client *client, struct llama_context *cont
 	return sum;
 }
 
+struct llama_model *llama_client_load(struct llama_client *client, const char *path)
+{
+	struct llama_model_params params = client->model_default_params();
+
+	params.n_gpu_layers = 0;
+	params.check_tensors = true;
+	client->log[0] = 0;
+	return client->model_load(path, params);
+}
+
 double llama_client_nll(struct llama_client *client, struct llama_model *model, const int32_t *ids,
 			int n_windows, int n)
 {

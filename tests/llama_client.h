@@ -105,6 +105,9 @@ bool llama_client_open(struct llama_client *client, const char *dir, char *why, 
 bool llama_client_quantize(struct llama_client *client, const char *in, const char *out, int ftype,
 			   bool pure, int threads);
 
+/* A model on the CPU, its tensors checked as they are loaded; NULL with client->log filled. */
+struct llama_model *llama_client_load(struct llama_client *client, const char *path);
+
 /* Mean of -ln p(next token) over windows of `n` ids each, every one run on its own from position 0,
  * flash attention off, f32 KV cache; NaN with client->log filled when the model does not load or
  * run. */

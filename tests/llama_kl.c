@@ -17,11 +17,8 @@ static struct llama_client client;
 
 static struct llama_model *load(const char *path)
 {
-	struct llama_model_params params = client.model_default_params();
-	struct llama_model *model;
+	struct llama_model *model = llama_client_load(&client, path);
 
-	params.n_gpu_layers = 0;
-	model = client.model_load(path, params);
 	NEED(model, "libllama does not load %s: %s", path, client.log);
 	return model;
 }

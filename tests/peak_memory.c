@@ -1,7 +1,9 @@
-/* The most memory that a command had resident at one time: peak_memory COMMAND ARGUMENT ... prints
- * it in KiB on stdout; the command's own stdout goes to stderr. Exits as the command did. */
+/* The most memory that a command had resident at one time: peak_memory [-t] COMMAND ARGUMENT ...
+ * prints it in KiB on stdout, with -t the seconds of CPU time behind it; the command's own stdout
+ * goes to stderr. Exits as the command did. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,8 +11,12 @@
 int main(int argc, char **argv)
 {
 	struct rusage usage;
+	const int timed = argc > 1 && !strcmp(argv[1], "-t");
 	int status;
-	pid_t child = argc > 1 ? fork() : -1;
+	pid_t child;
+
+	argv += timed;
+	child = argc - timed > 1 ? fork() : -1;
 
 	if (!child) {
 		dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -18,9 +24,14 @@ int main(int argc, char **argv)
 		_exit(127);
 	}
 	if (child < 0 || wait4(child, &status, 0, &usage) != child) {
-		fprintf(stderr, "usage: peak_memory COMMAND ARGUMENT ...\n");
+		fprintf(stderr, "usage: peak_memory [-t] COMMAND ARGUMENT ...\n");
 		return 1;
 	}
-	printf("%ld\n", usage.ru_maxrss);
+	printf("%ld", usage.ru_maxrss);
+	if (timed)
+		printf(" %.2f",
+		       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+			       1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
+	puts("");
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -7,33 +7,13 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "tests/random.h"
 #include "tests/test.h"
 
 enum { ROWS = 8, COLS = 1024, ELEMS = ROWS * COLS, MAX_BYTES = 2 * ELEMS };
 
 static float values[ELEMS], importance[ELEMS], before[ELEMS], after[ELEMS];
 static uint8_t reference[MAX_BYTES], searched[MAX_BYTES];
-static uint64_t random_state;
-
-static uint32_t random32(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)(z >> 32);
-}
-
-/* About normal, deviation 0.6. */
-static float bell(void)
-{
-	uint32_t a = random32(), b = random32();
-
-	return (float)((int)(a & 0xffff) + (int)(a >> 16) + (int)(b & 0xffff) + (int)(b >> 16) -
-		       131070) /
-	       32768;
-}
-
 /*
  * Each fills a run of values with one kind of block.
  */
@@ -42,13 +22,13 @@ typedef void fill_fn(float *out, int n);
 static void fill_weights(float *out, int n)
 {
 	for (int i = 0; i < n; i++)
-		out[i] = bell() * 0.02f;
+		out[i] = random_normal() * 0.02f;
 }
 
 static void fill_heavy(float *out, int n)
 {
 	for (int i = 0; i < n; i++) {
-		float a = bell();
+		float a = random_normal();
 
 		out[i] = a * a * a * a * a;
 	}
@@ -57,39 +37,39 @@ static void fill_heavy(float *out, int n)
 static void fill_bf16(float *out, int n)
 {
 	for (int i = 0; i < n; i++)
-		out[i] = qc_bits_f32(qc_f32_bits(bell()) & 0xffff0000);
+		out[i] = qc_bits_f32(qc_f32_bits(random_normal()) & 0xffff0000);
 }
 
 static void fill_offset(float *out, int n)
 {
-	float offset = 8 * bell();
+	float offset = 8 * random_normal();
 
 	for (int i = 0; i < n; i++)
-		out[i] = offset + bell();
+		out[i] = offset + random_normal();
 }
 
 static void fill_sparse(float *out, int n)
 {
 	for (int i = 0; i < n; i++)
-		out[i] = random32() % 8 ? (random32() & 1 ? 0.0f : -0.0f) : bell();
+		out[i] = random_bits() % 8 ? (random_bits() & 1 ? 0.0f : -0.0f) : random_normal();
 }
 
 /* Multiples of one step: many codes at once are exact. */
 static void fill_lattice(float *out, int n)
 {
-	int low = -(int)(random32() % 17), high = (int)(random32() % 16), exponent;
-	float step = 1 + (float)(random32() % 1024) / 1024;
+	int low = -(int)(random_bits() % 17), high = (int)(random_bits() % 16), exponent;
+	float step = 1 + (float)(random_bits() % 1024) / 1024;
 
-	exponent = (int)(random32() % 20) - 16;
+	exponent = (int)(random_bits() % 20) - 16;
 	for (int i = 0; i < n; i++)
-		out[i] =
-			ldexpf(step * (float)(low + (int)(random32() % (unsigned)(high - low + 1))),
-			       exponent);
+		out[i] = ldexpf(
+			step * (float)(low + (int)(random_bits() % (unsigned)(high - low + 1))),
+			exponent);
 }
 
 static void fill_constant(float *out, int n)
 {
-	float value = random32() % 3 ? bell() : 0;
+	float value = random_bits() % 3 ? random_normal() : 0;
 
 	for (int i = 0; i < n; i++)
 		out[i] = value;
@@ -97,16 +77,16 @@ static void fill_constant(float *out, int n)
 
 static void fill_any_exponent(float *out, int n)
 {
-	int exponent = (int)(random32() % 250) - 140;
+	int exponent = (int)(random_bits() % 250) - 140;
 
 	for (int i = 0; i < n; i++)
-		out[i] = ldexpf(bell(), exponent);
+		out[i] = ldexpf(random_normal(), exponent);
 }
 
 static void fill_any_bits(float *out, int n)
 {
 	for (int i = 0; i < n; i++) {
-		uint32_t bits = random32();
+		uint32_t bits = random_bits();
 
 		out[i] = qc_bits_f32((bits & 0x7f800000) == 0x7f800000 ? bits ^ 0x40000000 : bits);
 	}
@@ -123,9 +103,9 @@ static void fill_all(uint64_t seed)
 {
 	random_state = seed;
 	for (int i = 0; i < ELEMS; i += 64)
-		fills[random32() % N_FILLS](values + i, 64);
+		fills[random_bits() % N_FILLS](values + i, 64);
 	for (int i = 0; i < ELEMS; i++)
-		importance[i] = random32() % 4 ? fabsf(bell()) : 0;
+		importance[i] = random_bits() % 4 ? fabsf(random_normal()) : 0;
 }
 
 static double squared_error(const float *in, const float *out, const float *weight, size_t n)

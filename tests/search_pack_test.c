@@ -1,5 +1,5 @@
 /* The searches of the Hugging Face layouts (NVFP4, MXFP4, bitsandbytes): on no block a larger error
- * than the producer's bytes have. */
+ * than the producer's bytes have. "quick": a tenth of them, for an emulated CPU. */
 #include "tests/search_inputs.h"
 
 #include "quant/bnb.h"
@@ -10,6 +10,7 @@
 #include "quant/nvfp4_pack.h"
 
 static uint8_t other_codes[MAX_BYTES], other_scales[ELEMS / 16];
+static size_t thousand = 1000; /* blocks */
 
 /* The levels of this CPU: which[0] is the definition. Returns how many. */
 static int levels(enum qc_isa which[4])
@@ -69,7 +70,7 @@ static void no_nvfp4_group_gets_worse(void)
 	for (int p = 0; p < 2; p++) {
 		struct tally tally = {0};
 
-		for (uint64_t seed = 1; tally.blocks < 100000; seed++) {
+		for (uint64_t seed = 1; tally.blocks < 100 * thousand; seed++) {
 			const float *weight = seed % 2 ? NULL : importance;
 			float range = seed % 3 ? QC_NVFP4_RANGE : QC_NVFP4_RANGE_4_OVER_6, tensor;
 			bool bf16 = seed % 5 == 0;
@@ -148,7 +149,7 @@ static void no_mxfp4_block_gets_worse(void)
 	for (int p = 0; p < 3; p++) {
 		struct tally tally = {0};
 
-		for (uint64_t seed = 1; tally.blocks < 50000; seed++) {
+		for (uint64_t seed = 1; tally.blocks < 50 * thousand; seed++) {
 			const float *weight = seed % 2 ? NULL : importance;
 
 			fill_all(seed);
@@ -202,7 +203,7 @@ static void no_bnb_block_gets_worse(void)
 	for (int k = 0; k < 2; k++) {
 		struct tally plain = {0}, doubled = {0};
 
-		for (uint64_t seed = 1; plain.blocks < 20000; seed++) {
+		for (uint64_t seed = 1; plain.blocks < 20 * thousand; seed++) {
 			const float *weight = seed % 2 ? NULL : importance;
 			size_t block = 32u << seed % 4, blocks = (n + block - 1) / block;
 			struct qc_bnb_mean mean;
@@ -257,14 +258,18 @@ static void no_bnb_block_gets_worse(void)
 			decode_bnb(kinds[k], searched, decoded, n, block, after);
 			compare("double quantization", &doubled, values, weight, n, block);
 		}
-		CHECK(plain.better > plain.blocks / 2 && doubled.better > doubled.blocks / 4,
+		/* a tenth of the blocks is too few to tell */
+		CHECK(thousand < 1000 || (plain.better > plain.blocks / 2 &&
+					  doubled.better > doubled.blocks / 4),
 		      "%s: only %zu and %zu of %zu blocks got better", kinds[k]->name, plain.better,
 		      doubled.better, plain.blocks);
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "quick"))
+		thousand = 100;
 	no_nvfp4_group_gets_worse();
 	scaled_nvfp4_blocks_hold_the_modelopt_search();
 	no_mxfp4_block_gets_worse();

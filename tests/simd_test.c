@@ -1,4 +1,7 @@
-/* Every SIMD variant that this CPU can run equals its type's scalar definition, byte for byte. */
+/*
+ * Every SIMD variant that this CPU can run equals its type's scalar definition, byte for byte.
+ * "quick": small shapes once, for an emulated CPU.
+ */
 #include "tests/test.h"
 
 #include <float.h>
@@ -8,193 +11,13 @@
 #include "base/bytes.h"
 #include "quant/fast.h"
 #include "quant/qtype.h"
+#include "tests/simd_inputs.h"
 
-enum { CHUNK = 32, MAX_ELEMS = 65536, MAX_BYTES = MAX_ELEMS * 8, GUARD = 64 };
+enum { MAX_ELEMS = 65536, MAX_BYTES = MAX_ELEMS * 8, GUARD = 64 };
 
-static uint64_t random_state = 1;
 static enum qc_isa cpu; /* what this machine has */
+static bool quick;
 static uint64_t blocks_compared;
-
-static uint32_t random_bits(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)(z >> 32);
-}
-
-static uint32_t random_below(uint32_t n)
-{
-	return (uint32_t)((uint64_t)random_bits() * n >> 32);
-}
-
-/* Bell-shaped, deviation about 0.6. */
-static float random_normal(void)
-{
-	uint32_t a = random_bits(), b = random_bits();
-
-	return (float)((int)(a & 0xffff) + (int)(a >> 16) + (int)(b & 0xffff) + (int)(b >> 16) -
-		       131070) /
-	       32768;
-}
-
-/* Each fills CHUNK floats with one kind of difficulty. */
-
-static void fill_normal(float *x)
-{
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = random_normal() / 16;
-}
-
-static void fill_heavy_tailed(float *x)
-{
-	for (int i = 0; i < CHUNK; i++) {
-		float a = random_normal();
-		x[i] = a * a * a * a * a / 4;
-	}
-}
-
-/* Weights of a bf16 checkpoint: many equal magnitudes. */
-static void fill_bf16(float *x)
-{
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = qc_bits_f32(qc_f32_bits(random_normal()) & 0xffff0000);
-}
-
-static void fill_denormal(float *x)
-{
-	uint32_t shift = random_below(23);
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = qc_bits_f32(random_bits() & (0x807fffff >> shift | 0x80000000));
-}
-
-/* Around 2^-149 to 2^-110: scales that are zero, denormal, or have no finite reciprocal. */
-static void fill_tiny(float *x)
-{
-	int exponent = -149 + (int)random_below(40);
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = ldexpf(random_normal(), exponent);
-}
-
-static void fill_huge(float *x)
-{
-	int exponent = 10 + (int)random_below(117);
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = ldexpf(random_normal() / 2, exponent);
-	if (random_below(4) == 0)
-		x[random_below(CHUNK)] = random_below(2) ? FLT_MAX : -FLT_MAX;
-}
-
-/* Any finite float. */
-static void fill_any_bits(float *x)
-{
-	for (int i = 0; i < CHUNK; i++) {
-		uint32_t bits = random_bits();
-		x[i] = qc_bits_f32((bits & 0x7f800000) == 0x7f800000 ? bits ^ 0x40000000 : bits);
-	}
-}
-
-/* The scale comes out as a power of two, the values fall on or one float beside the halves between
- * codes. */
-static void fill_halves(float *x)
-{
-	static const float tops[] = {127, 127, 7.5f, 15, 8, 16, 31, 15.5f};
-	uint32_t n_tops = sizeof(tops) / sizeof(*tops);
-	float top = tops[random_below(n_tops)], scale = ldexpf(1, (int)random_below(20) - 10);
-
-	for (int i = 0; i < CHUNK; i++) {
-		int steps = (int)(4 * top);
-		float v = (float)((int)random_below((uint32_t)steps + 1) - steps / 2) / 2 * scale;
-		uint32_t beside = random_below(4);
-		x[i] = beside == 0   ? nextafterf(v, -FLT_MAX)
-		       : beside == 1 ? nextafterf(v, FLT_MAX)
-				     : v;
-		if (fabsf(x[i]) > top * scale)
-			x[i] = v;
-	}
-	x[random_below(CHUNK)] = random_below(2) ? top * scale : -top * scale;
-}
-
-/* Small integers: both signs of the largest magnitude. */
-static void fill_grid(float *x)
-{
-	uint32_t top = 1 + random_below(8);
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = (float)((int)random_below(2 * top + 1) - (int)top);
-}
-
-static void fill_signed_zeros(float *x)
-{
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = random_below(2) ? 0.0f : -0.0f;
-}
-
-static void fill_zeros(float *x)
-{
-	memset(x, 0, CHUNK * sizeof(*x));
-}
-
-/* No negative value, or no positive one, and zeros of both signs. */
-static void fill_one_sided(float *x)
-{
-	float sign = random_below(2) ? 1.0f : -1.0f;
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = random_below(3)	 ? sign * fabsf(random_normal())
-		       : random_below(2) ? 0.0f
-					 : -0.0f;
-}
-
-static void fill_constant(float *x)
-{
-	float v = random_normal();
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = v;
-}
-
-static void fill_one_hot(float *x)
-{
-	fill_signed_zeros(x);
-	x[random_below(CHUNK)] = random_normal();
-}
-
-static void fill_offset(float *x)
-{
-	float offset = 100 * random_normal();
-
-	for (int i = 0; i < CHUNK; i++)
-		x[i] = offset + random_normal();
-}
-
-static void fill_mixed(float *x);
-
-static const struct kind {
-	const char *name;
-	void (*fill)(float *x);
-} kinds[] = {
-	{"mixed", fill_mixed}, /* first: fill_mixed() picks among the others */
-	{"normal", fill_normal},     {"heavy-tailed", fill_heavy_tailed},
-	{"bf16", fill_bf16},	     {"denormal", fill_denormal},
-	{"tiny", fill_tiny},	     {"huge", fill_huge},
-	{"any bits", fill_any_bits}, {"halves", fill_halves},
-	{"grid", fill_grid},	     {"signed zeros", fill_signed_zeros},
-	{"zeros", fill_zeros},	     {"one-sided", fill_one_sided},
-	{"constant", fill_constant}, {"one-hot", fill_one_hot},
-	{"offset", fill_offset},
-};
-
-enum { N_KINDS = sizeof(kinds) / sizeof(*kinds) };
-
-static void fill_mixed(float *x)
-{
-	kinds[1 + random_below(N_KINDS - 1)].fill(x);
-}
 
 /* Rows, blocks in a row. */
 static const size_t shapes[][2] = {{1, 1},  {3, 1},  {1, 5},  {2, 8},	{7, 3},	  {1, 16},  {5, 17},
@@ -252,11 +75,11 @@ static void quantizes_like_the_definition(const struct qc_qtype *type)
 
 	for (size_t i = 0; i < MAX_ELEMS; i++)
 		weight[i] = random_below(8) ? fabsf(random_normal()) : 0;
-	for (size_t round = 0; round < rounds; round++) {
+	for (size_t round = 0; round < (quick ? 1 : rounds); round++) {
 		for (size_t k = 0; k < N_KINDS; k++) {
 			for (size_t s = 0; s < N_SHAPES; s++) {
 				size_t n = shapes[s][0] * shapes[s][1];
-				if (n * type->block_elems > MAX_ELEMS ||
+				if (n * type->block_elems > (quick ? MAX_ELEMS / 8 : MAX_ELEMS) ||
 				    (type->block_elems >= 256 && n > 130))
 					continue;
 				if (!type->needs_imatrix)
@@ -307,7 +130,7 @@ static void compare_dequantize(const struct qc_qtype *type, const uint8_t *src, 
 
 static void dequantizes_like_the_definition(const struct qc_qtype *type)
 {
-	for (int round = 0; round < 60; round++) {
+	for (int round = 0; round < (quick ? 20 : 60); round++) {
 		uint8_t *src = bytes + random_below(4);
 		size_t n_blocks = round < 20 ? (size_t)round
 					     : random_below(MAX_ELEMS / type->block_elems + 1);
@@ -367,7 +190,7 @@ static void every_variant_equals_its_definition(void)
 		if (quantizes && (*t)->is_float)
 			rounds_every_upper_half(*t);
 	}
-	CHECK(cpu == QC_ISA_SCALAR || blocks_compared >= 1000000,
+	CHECK(quick || cpu == QC_ISA_SCALAR || blocks_compared >= 1000000,
 	      "compared %llu blocks, not a million", (unsigned long long)blocks_compared);
 }
 
@@ -475,8 +298,9 @@ static void the_first_nonfinite_value_is_found(void)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	quick = argc > 1 && !strcmp(argv[1], "quick");
 	unsetenv("QCONV_CPU");
 	NEED(qc_isa_detect(&cpu), "no level although QCONV_CPU is not set");
 	floats = malloc((MAX_ELEMS + 2 * GUARD) * sizeof(*floats));

@@ -67,6 +67,20 @@ static inline void st_end(void)
 	rmdir(st_dir);
 }
 
+/* How many files lie in the test's folder, hidden ones too. */
+static inline int st_count(void)
+{
+	DIR *dir = opendir(st_dir);
+	struct dirent *entry;
+	int n = 0;
+
+	NEED(dir, "cannot list %s", st_dir);
+	while ((entry = readdir(dir)))
+		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+	closedir(dir);
+	return n;
+}
+
 static inline const char *st_write(const char *name, const void *data, size_t size)
 {
 	const char *path = st_path(name);

@@ -1,5 +1,4 @@
-/* Text to ids and back with the tokenizer of every family: golden ids, round trips, odd and hostile
- * text. */
+/* Text to ids: those of the models' own tokenizers. */
 #include <limits.h>
 #include <time.h>
 #include <unistd.h>
@@ -7,47 +6,13 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "calib/tokenize.h"
-#include "formats/model.h"
 #include "formats/arch/arch.h"
+#include "formats/model.h"
 #include "formats/tokenizer.h"
 #include "tests/test.h"
-
-#define N_MODELS 4
-static const struct {
-	const char *dir, *goldens;
-} models[N_MODELS] = {
-	{"samples/tiny-gemma3", "tests/data/goldens/tiny-gemma3"},
-	{"tests/data/models/tiny-llama", "tests/data/goldens/tiny-llama"},
-	{"tests/data/models/tiny-gemma4", "tests/data/goldens/tiny-gemma4"},
-	{"tests/data/models/tiny-gpt-oss", "tests/data/goldens/tiny-gpt-oss"},
-};
+#include "tests/tokenize_models.h"
 
 static struct qc_err err;
-
-struct opened {
-	struct qc_model model;
-	struct qc_tokenizer *tok;
-};
-
-static void open_model(struct opened *o, size_t i)
-{
-	*o = (struct opened){0};
-	NEED(!qc_model_open(&o->model, models[i].dir, &err), "%s: %s", models[i].dir, err.text);
-	NEED(!qc_tokenizer_open(&o->tok, &o->model, &err), "%s", err.text);
-}
-
-static void close_model(struct opened *o)
-{
-	qc_tokenizer_close(o->tok);
-	qc_model_close(&o->model);
-}
-
-static void encode(const struct qc_tokenizer *tok, const char *text, size_t len, unsigned flags,
-		   struct qc_ids *ids)
-{
-	ids->n = 0;
-	NEED(!qc_tokenizer_encode(tok, text, len, flags, ids, &err), "%s", err.text);
-}
 
 /* The ids of a text are those of a JSON array. */
 static void check_ids(const struct qc_tokenizer *tok, const char *what, const char *text,
@@ -187,121 +152,6 @@ static void the_heldout_text_has_the_ids_of_the_golden_windows(void)
 	free(text);
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-static void check_round_trip(const struct qc_tokenizer *tok, const char *text, size_t len,
-			     unsigned flags, const char *what)
-{
-	struct qc_ids ids = {0};
-	char *back;
-	size_t n;
-
-	encode(tok, text, len, flags, &ids);
-	NEED(!qc_tokenizer_decode(tok, ids.ids, ids.n, 0, &back, &n, &err), "%s", err.text);
-	CHECK(n == len && !memcmp(back, text, len), "%s: '%.*s' came back as '%.*s'", what,
-	      (int)len, text, (int)n, back);
-	free(back);
-	qc_ids_clear(&ids);
-}
-
-static void text_comes_back(void)
-{
-	static const char *const texts[] = {
-		"",
-		" ",
-		"  ",
-		"a",
-		" a",
-		"\n",
-		"\n\n\n\n\n\n\n",
-		"a  b   c    d\t\te\r\nf",
-		"naïve café — “quotes” … 日本語 हिन्दी العربية 👩\u200d👩\u200d👧 e\u0301",
-		"<|nope|> </x> &amp; {\"a\": [1, 2.5e-3]}",
-		"ÀÉÎ ñ ß ǅ ʰ ⅷ ½ 12345 ٣",
-		("\u00a0\u2003\u3000 \xc2\x85"
-		 "x\u180ey\ufeff"),
-	};
-
-	for (size_t i = 0; i < N_MODELS; i++) {
-		struct opened o;
-
-		open_model(&o, i);
-		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
-			check_round_trip(o.tok, texts[k], strlen(texts[k]), 0, models[i].dir);
-			check_round_trip(o.tok, texts[k], strlen(texts[k]), QC_ENCODE_ADD_SPECIAL,
-					 models[i].dir);
-		}
-		close_model(&o);
-	}
-}
-
-/* Bytes at random, then such that are often UTF-8 or nearly so: all come back (the mark for a
- * space is left out: it comes back as one). */
-static void any_bytes_come_back(void)
-{
-	static const char *const parts[] = {" ", "  ",	   "\n",   "the", "\xe2", "\x96",
-					    "é", "\u0301", "\xff", "漢",  "😀",	  "\xf0\x9f",
-					    "<", "eos",	   ">",	   "'S"};
-	uint64_t state = 88172645463325252u;
-
-	for (size_t i = 0; i < N_MODELS; i++) {
-		struct opened o;
-
-		open_model(&o, i);
-		for (int round = 0; round < 400; round++) {
-			char text[256];
-			size_t len = 0;
-
-			while (len < 200) {
-				const char *part = parts[next_random(&state) % 16];
-
-				if (round % 2) {
-					text[len++] = (char)next_random(&state);
-				} else {
-					memcpy(text + len, part, strlen(part));
-					len += strlen(part);
-				}
-				if (len >= 3 && !memcmp(text + len - 3, "\u2581", 3))
-					len--;
-			}
-			check_round_trip(o.tok, text, len, 0, models[i].dir);
-		}
-		close_model(&o);
-	}
-}
-
-static void bytes_that_are_not_utf8_stand_alone(void)
-{
-	for (size_t i = 0; i < N_MODELS; i++) {
-		static const char *const texts[] = {"ab", "\xff", "cd"};
-		struct qc_ids parts = {0}, whole = {0};
-		struct opened o;
-
-		open_model(&o, i);
-		/* behind a newline, so that no space is put before any part */
-		for (size_t k = 0; k < 3; k++)
-			NEED(!qc_tokenizer_encode(o.tok, texts[k], 2 - (k == 1), 0, &parts, &err),
-			     "%s", err.text);
-		encode(o.tok,
-		       "ab\xff"
-		       "cd",
-		       5, 0, &whole);
-		if (!strstr(models[i].dir, "tiny-llama")) { /* which puts spaces before parts */
-			CHECK(whole.n == parts.n && !memcmp(whole.ids, parts.ids, 4 * whole.n),
-			      "%s: %zu ids, not %zu", models[i].dir, whole.n, parts.n);
-		}
-		qc_ids_clear(&parts);
-		qc_ids_clear(&whole);
-		close_model(&o);
-	}
-}
-
 static void empty_text_has_only_the_bos(void)
 {
 	for (size_t i = 0; i < N_MODELS; i++) {
@@ -377,39 +227,6 @@ static void harmony_ends_with_return_and_not_with_end(void)
 	close_model(&o);
 }
 
-static void ids_beyond_the_vocabulary_are_refused(void)
-{
-	const uint32_t ids[] = {1, 1024};
-	struct opened o;
-	char *text;
-	size_t len;
-
-	open_model(&o, 1);
-	CHECK(qc_tokenizer_size(o.tok) == 1024, "%u tokens", qc_tokenizer_size(o.tok));
-	CHECK(qc_tokenizer_decode(o.tok, ids, 2, 0, &text, &len, &err) == QC_BAD_INPUT &&
-		      strstr(err.text, "1024 at 1"),
-	      "'%s'", err.text);
-	CHECK(!qc_tokenizer_is_end(o.tok, 1024), "an end");
-	close_model(&o);
-}
-
-static void a_continuation_keeps_its_first_space(void)
-{
-	struct qc_ids ids = {0};
-	struct opened o;
-	char *text;
-	size_t len;
-
-	open_model(&o, 1); /* puts a space before text */
-	encode(o.tok, "there", 5, 0, &ids);
-	NEED(!qc_tokenizer_decode(o.tok, ids.ids, ids.n, QC_DECODE_CONTINUED, &text, &len, &err),
-	     "%s", err.text);
-	CHECK(!strcmp(text, " there"), "'%s'", text);
-	free(text);
-	qc_ids_clear(&ids);
-	close_model(&o);
-}
-
 /* One word of a mebibyte; time that grew with the square would be hours. */
 static void long_words_take_their_time_and_no_more(void)
 {
@@ -448,14 +265,9 @@ int main(void)
 	golden_strings_have_their_golden_ids();
 	tokenizer_model_alone_has_the_ids_of_sentencepiece();
 	the_heldout_text_has_the_ids_of_the_golden_windows();
-	text_comes_back();
-	any_bytes_come_back();
-	bytes_that_are_not_utf8_stand_alone();
 	empty_text_has_only_the_bos();
 	control_tokens_in_text_are_text_unless_parsed();
 	harmony_ends_with_return_and_not_with_end();
-	ids_beyond_the_vocabulary_are_refused();
-	a_continuation_keeps_its_first_space();
 	long_words_take_their_time_and_no_more();
 	return test_end();
 }

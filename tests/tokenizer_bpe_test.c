@@ -1,63 +1,14 @@
 /* Byte-level BPE: pre-tokenizers told by structure, merges, a Llama 3 from its tokenizer.json. */
 #include "formats/tokenizer.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "formats/arch/arch.h"
 #include "tests/sha256.h"
-#include "tests/test.h"
+#include "tests/tokenizer_files.h"
 
 static struct qc_err err;
-
-/* A directory of its own for a test's files. */
-struct place {
-	char dir[64];
-};
-
-static void place_open(struct place *place)
-{
-	snprintf(place->dir, sizeof(place->dir), "/tmp/qconv-bpe-XXXXXX");
-	NEED(mkdtemp(place->dir), "cannot make a directory");
-}
-
-static void place_close(struct place *place)
-{
-	DIR *stream = opendir(place->dir);
-	char path[512];
-
-	for (struct dirent *entry; stream && (entry = readdir(stream));) {
-		snprintf(path, sizeof(path), "%s/%s", place->dir, entry->d_name);
-		if (entry->d_name[0] != '.')
-			unlink(path);
-	}
-	if (stream)
-		closedir(stream);
-	rmdir(place->dir);
-}
-
-static void put(const struct place *place, const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
-	f = fopen(path, "wb");
-	NEED(f && fwrite(text, 1, strlen(text), f) == strlen(text) && !fclose(f), "cannot write %s",
-	     path);
-}
-
-/* A model without tensors in the place, with the configuration `config`. */
-static enum qc_status load(struct qc_model *model, const struct place *place, const char *config)
-{
-	*model = (struct qc_model){.path = place->dir, .dir = place->dir};
-	model->meta.arena = &model->arena;
-	NEED(!qc_arch_from_config(model, strdup(config), strlen(config), &err), "%s", err.text);
-	return qc_tokenizer_load(model, &err);
-}
 
 /* The expressions as the files of the named models have them, JSON's backslashes undone. */
 #define LLAMA3                                                                                     \
@@ -299,11 +250,11 @@ static void a_llama_3_becomes_gpt2_with_llama_bpe(void)
 		struct place place;
 
 		place_open(&place);
-		put(&place, "tokenizer.json", texts[i % 2]);
-		put(&place, "tokenizer_config.json", tokenizer_config);
+		put_text(&place, "tokenizer.json", texts[i % 2]);
+		put_text(&place, "tokenizer_config.json", tokenizer_config);
 		if (i >= 2)
-			put(&place, "tokenizer.model", "IQ== 0\nIg== 1\nIw== 2\n");
-		NEED(!load(&model, &place, LLAMA_CONFIG), "%s", err.text);
+			put_text(&place, "tokenizer.model", "IQ== 0\nIg== 1\nIw== 2\n");
+		NEED(!load(&model, place.dir, LLAMA_CONFIG, &err), "%s", err.text);
 		check_llama3(&model);
 		CHECK(strstr(model.tokenizer_note, "tokenizer.json, 10 tokens"), "'%s'",
 		      model.tokenizer_note);
@@ -318,9 +269,9 @@ static void a_template_in_a_file_of_its_own_is_taken(void)
 	struct place place;
 
 	place_open(&place);
-	put(&place, "tokenizer.json", "{" SPECIALS PRE POST MODEL(MERGES_NEW) "}");
-	put(&place, "chat_template.jinja", "{{ jinja }}");
-	NEED(!load(&model, &place, LLAMA_CONFIG), "%s", err.text);
+	put_text(&place, "tokenizer.json", "{" SPECIALS PRE POST MODEL(MERGES_NEW) "}");
+	put_text(&place, "chat_template.jinja", "{{ jinja }}");
+	NEED(!load(&model, place.dir, LLAMA_CONFIG, &err), "%s", err.text);
 	check_string(&model, "tokenizer.chat_template", "{{ jinja }}");
 	qc_model_close(&model);
 	place_close(&place);
@@ -378,9 +329,10 @@ static void what_cannot_be_converted_is_refused_with_the_reason(void)
 		struct place place;
 
 		place_open(&place);
-		put(&place, "tokenizer.json", cases[i].json);
+		put_text(&place, "tokenizer.json", cases[i].json);
 		err.text[0] = 0;
-		CHECK(load(&model, &place, cases[i].config) && strstr(err.text, cases[i].reason) &&
+		CHECK(load(&model, place.dir, cases[i].config, &err) &&
+			      strstr(err.text, cases[i].reason) &&
 			      strstr(err.text, "tokenizer.json"),
 		      "%s: '%s'", cases[i].json, err.text);
 		qc_model_close(&model);
@@ -394,8 +346,9 @@ static void gemma_4_needs_a_tokenizer_json(void)
 	struct place place;
 
 	place_open(&place);
-	put(&place, "tokenizer.model", "anything");
-	CHECK(load(&model, &place, "{\"model_type\": \"gemma4_text\"}") == QC_UNSUPPORTED &&
+	put_text(&place, "tokenizer.model", "anything");
+	CHECK(load(&model, place.dir, "{\"model_type\": \"gemma4_text\"}", &err) ==
+			      QC_UNSUPPORTED &&
 		      strstr(err.text, "no tokenizer.json"),
 	      "'%s'", err.text);
 	qc_model_close(&model);
@@ -424,7 +377,7 @@ static void tokens_of_the_unified_gemma_4_are_suppressed(void)
 		enum qc_status s;
 
 		place_open(&place);
-		put(&place, "generation_config.json", bad[i].text);
+		put_text(&place, "generation_config.json", bad[i].text);
 		model = (struct qc_model){.path = place.dir, .dir = place.dir};
 		model.meta.arena = &model.arena;
 		s = qc_arch_from_config(&model, strdup(config), strlen(config), &err);
@@ -463,9 +416,9 @@ static void a_large_vocabulary_is_linear(void)
 		at += sprintf(at, "%s[\"%x\",\"%x\"]", before, i / 16, i % 16);
 	sprintf(at, "]}}");
 	place_open(&place);
-	put(&place, "tokenizer.json", text);
+	put_text(&place, "tokenizer.json", text);
 	snprintf(config, sizeof(config), "{\"model_type\": \"llama\", \"vocab_size\": %d}", N + 9);
-	NEED(!load(&model, &place, config), "%s", err.text);
+	NEED(!load(&model, place.dir, config, &err), "%s", err.text);
 	CHECK(qc_meta_find(&model.meta, "tokenizer.ggml.merges")->n == N - 16, "merges");
 	CHECK(qc_meta_find(&model.meta, "tokenizer.ggml.tokens")->n == N + 9, "tokens");
 	CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 20, "took %g seconds",

@@ -2,11 +2,10 @@
 #include <math.h>
 
 #include "convert/check.h"
-#include "convert/convert.h"
-#include "convert/plan.h"
 #include "convert/recipe.h"
 #include "quant/mxfp4_to_nvfp4.h"
 #include "quant/nvfp4_pack.h"
+#include "tests/convert_run.h"
 #include "tests/encoding_parts.h"
 #include "tests/imatrix_build.h"
 #include "tests/st_files.h"
@@ -14,41 +13,6 @@
 #define GEMMA	"samples/tiny-gemma3"
 #define LLAMA	"tests/data/models/tiny-llama"
 #define GPT_OSS "tests/data/models/tiny-gpt-oss"
-
-/* What a conversion said of itself. */
-struct outcome {
-	size_t n, n_exact;
-	char finding[256]; /* the last one */
-};
-
-static struct outcome converts(const char *input, const char *output,
-			       const struct qconv_options *options)
-{
-	const struct qc_format *target;
-	struct qc_model model = {0};
-	struct qc_plan plan = {0};
-	struct qc_err err = {0};
-	struct outcome outcome = {0};
-	enum qc_status s = qc_convert_target(output, &target, &err);
-
-	if (!s)
-		s = qc_model_open(&model, input, &err);
-	if (!s)
-		s = qc_plan_build(&plan, &model, target, options, &err);
-	if (!s)
-		s = qc_convert_plan(&plan, output, options, NULL, &err);
-	CHECK(!s, "%s to %s: %s", input, output, err.text);
-	outcome.n = plan.n_steps;
-	for (size_t i = 0; i < plan.n_steps; i++) {
-		outcome.n_exact += plan.steps[i].exact;
-		if (plan.steps[i].finding)
-			snprintf(outcome.finding, sizeof(outcome.finding), "%s",
-				 plan.steps[i].finding);
-	}
-	qc_plan_clear(&plan);
-	qc_model_close(&model);
-	return outcome;
-}
 
 /* The file against what it was made from: as many tensors without any difference as it has. */
 static size_t exact_tensors(const char *path, const char *against, size_t *n)
@@ -69,7 +33,7 @@ static size_t exact_tensors(const char *path, const char *against, size_t *n)
 static void moves(const char *input, const char *output, const char *quant, const char *layout)
 {
 	struct qconv_options options = {.quant = quant, .layout = layout};
-	struct outcome said = converts(input, output, &options);
+	struct outcome said = converted(input, output, &options);
 	size_t n, exact = exact_tensors(output, input, &n);
 
 	CHECK(said.n && said.n_exact == said.n, "%s to %s: %zu of %zu are said to be exact", input,
@@ -100,7 +64,7 @@ static void nvfp4_goes_between_layouts_and_back(void)
 		char first[4700], back[4700];
 
 		st_begin();
-		converts(models[i / 2], st_path("first"), &options);
+		converted(models[i / 2], st_path("first"), &options);
 		moves(st_path("first"), st_path("other"), "nvfp4", other);
 		moves(st_path("other"), st_path("back"), "nvfp4", layout);
 		snprintf(first, sizeof(first), "%s/model.safetensors", st_path("first"));
@@ -118,7 +82,7 @@ static void nvfp4_goes_into_gguf(void)
 		struct qconv_options options = {.quant = "nvfp4", .layout = layouts[i]};
 
 		st_begin();
-		converts(LLAMA, st_path("dir"), &options);
+		converted(LLAMA, st_path("dir"), &options);
 		moves(st_path("dir"), st_path("a.gguf"), NULL, NULL);
 		moves(st_path("a.gguf"), st_path("b.gguf"), NULL, NULL);
 		same_bytes(st_path("a.gguf"), st_path("b.gguf"));
@@ -133,7 +97,7 @@ static void mxfp4_goes_between_layouts_and_into_gguf(void)
 	size_t n, exact;
 
 	st_begin();
-	converts(GEMMA, st_path("first"), &options);
+	converted(GEMMA, st_path("first"), &options);
 	moves(st_path("first"), st_path("other"), "mxfp4", "modelopt");
 	moves(st_path("other"), st_path("back"), "mxfp4", "compressed-tensors");
 	snprintf(first, sizeof(first), "%s/model.safetensors", st_path("first"));
@@ -143,8 +107,8 @@ static void mxfp4_goes_between_layouts_and_into_gguf(void)
 	snprintf(first, sizeof(first), "%s/model.safetensors", st_path("other"));
 	snprintf(back, sizeof(back), "%s/model.safetensors", st_path("again"));
 	same_bytes(first, back);
-	converts(st_path("first"), st_path("a.gguf"), &(struct qconv_options){0});
-	converts(st_path("other"), st_path("b.gguf"), &(struct qconv_options){0});
+	converted(st_path("first"), st_path("a.gguf"), &(struct qconv_options){0});
+	converted(st_path("other"), st_path("b.gguf"), &(struct qconv_options){0});
 	exact = exact_tensors(st_path("a.gguf"), st_path("b.gguf"), &n);
 	CHECK(n && exact == n, "%zu of %zu tensors are the same", exact, n);
 	st_end();
@@ -171,7 +135,7 @@ static void gpt_oss_experts_have_in_gguf_the_stored_codes(void)
 					    "blk.1.ffn_up_exps.weight"};
 
 	st_begin();
-	converts(GPT_OSS, st_path("a.gguf"), &(struct qconv_options){0});
+	converted(GPT_OSS, st_path("a.gguf"), &(struct qconv_options){0});
 	if (st_opens(&stored, GPT_OSS) && st_opens(&gguf, st_path("a.gguf"))) {
 		const struct qc_tensor *both =
 			st_tensor(&stored, "model.layers.1.mlp.experts.gate_up_proj");
@@ -208,7 +172,7 @@ static void gpt_oss_becomes_nvfp4_without_a_change(void)
 	size_t n, exact;
 
 	st_begin();
-	said = converts(GPT_OSS, st_path("a.gguf"), &options);
+	said = converted(GPT_OSS, st_path("a.gguf"), &options);
 	exact = exact_tensors(st_path("a.gguf"), GPT_OSS, &n);
 	/* all but the embedding, the head and the attention's sixteen matrices */
 	CHECK(said.n == 79 && said.n_exact == 61 && exact == 61,
@@ -231,7 +195,7 @@ static struct outcome mxfp4_bag_to_nvfp4(const uint8_t exponents[8])
 	st_add(&b, "a.weight_scale", "U8", "[2,4]", exponents, 8);
 	free(codes);
 	st_save(&b, "bag.safetensors");
-	outcome = converts(st_path("bag.safetensors"), st_path("bag.gguf"), &options);
+	outcome = converted(st_path("bag.safetensors"), st_path("bag.gguf"), &options);
 	return outcome;
 }
 
@@ -276,8 +240,8 @@ static void blocks_of_zeros_fit_always(void)
 	st_add(&b, "a.weight_packed", "U8", "[2,64]", codes, 128);
 	st_add(&b, "a.weight_scale", "U8", "[2,4]", exponents, 8);
 	st_save(&b, "bag.safetensors");
-	o = converts(st_path("bag.safetensors"), st_path("bag.gguf"),
-		     &(struct qconv_options){.quant = "nvfp4"});
+	o = converted(st_path("bag.safetensors"), st_path("bag.gguf"),
+		      &(struct qconv_options){.quant = "nvfp4"});
 	CHECK(o.n_exact == 1 && !*o.finding, "'%s'", o.finding);
 	CHECK(exact_tensors(st_path("bag.gguf"), st_path("bag.safetensors"), &n) == 1, "differs");
 	st_end();
@@ -367,11 +331,11 @@ static void every_recipe_is_exact_into_itself(void)
 		st_begin();
 		imatrix_save_for(LLAMA, st_path("imatrix.dat"));
 		options.imatrix = needy ? st_path("imatrix.dat") : NULL;
-		converts(LLAMA, st_path("a.gguf"), &options);
+		converted(LLAMA, st_path("a.gguf"), &options);
 		moves(st_path("a.gguf"), st_path("b.gguf"), NULL, NULL);
 		same_bytes(st_path("a.gguf"), st_path("b.gguf"));
 		if (needy)
-			converts(st_path("a.gguf"), st_path("c.gguf"), &options);
+			converted(st_path("a.gguf"), st_path("c.gguf"), &options);
 		else
 			moves(st_path("a.gguf"), st_path("c.gguf"), recipe, NULL);
 		same_bytes(st_path("a.gguf"), st_path("c.gguf"));
@@ -397,9 +361,9 @@ static void a_lattice_of_q4_0_is_found_again(void)
 		size_t n, exact;
 
 		st_begin();
-		converts(GEMMA, st_path("trained.gguf"), &trained);
-		converts(st_path("trained.gguf"), st_path("plain.gguf"), &plain);
-		said = converts(st_path("plain.gguf"), st_path("found.gguf"), &search);
+		converted(GEMMA, st_path("trained.gguf"), &trained);
+		converted(st_path("trained.gguf"), st_path("plain.gguf"), &plain);
+		said = converted(st_path("plain.gguf"), st_path("found.gguf"), &search);
 		exact = exact_tensors(st_path("found.gguf"), st_path("trained.gguf"), &n);
 		CHECK(exact == n && n == 80, "%s: %zu of %zu tensors are the trained ones",
 		      rows[i].plain, exact, n);
@@ -416,7 +380,7 @@ static void ordinary_weights_lie_on_no_lattice(void)
 	struct outcome said;
 
 	st_begin();
-	said = converts(GEMMA, st_path("a.gguf"), &(struct qconv_options){.quant = "q4_0"});
+	said = converted(GEMMA, st_path("a.gguf"), &(struct qconv_options){.quant = "q4_0"});
 	CHECK(!*said.finding, "'%s'", said.finding);
 	st_end();
 }

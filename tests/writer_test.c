@@ -11,20 +11,6 @@
 
 static const struct qconv_options no_options;
 
-/* How many files lie in the test's folder, hidden ones too. */
-static int files_there(void)
-{
-	DIR *dir = opendir(st_dir);
-	struct dirent *entry;
-	int n = 0;
-
-	NEED(dir, "cannot list %s", st_dir);
-	while ((entry = readdir(dir)))
-		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-	closedir(dir);
-	return n;
-}
-
 static bool holds(const char *path, const char *text)
 {
 	size_t size;
@@ -41,7 +27,7 @@ static void refused(const char *path, const struct qc_model *model, uint64_t byt
 {
 	struct qc_writer writer;
 	struct qc_err err = {0};
-	int before = files_there();
+	int before = st_count();
 	enum qc_status s = qc_writer_precheck(path, model, bytes, force, &err);
 
 	CHECK(s == status && strstr(err.text, part), "%s: precheck %d '%s', expected '%s'", path, s,
@@ -51,7 +37,7 @@ static void refused(const char *path, const struct qc_model *model, uint64_t byt
 	CHECK(s == status && strstr(err.text, part), "%s: create %d '%s', expected '%s'", path, s,
 	      err.text, part);
 	qc_writer_close(&writer);
-	CHECK(files_there() == before, "%s: %d files, %d before", path, files_there(), before);
+	CHECK(st_count() == before, "%s: %d files, %d before", path, st_count(), before);
 }
 
 /* Write `text` to `path` and commit. */
@@ -121,7 +107,7 @@ static void a_committed_file_is_whole_and_alone(void)
 	CHECK(!qc_writer_commit(&writer, &err), "%s", err.text);
 	CHECK(!writer.is_open, "open after the commit");
 	qc_writer_close(&writer);
-	CHECK(files_there() == 1, "%d files", files_there());
+	CHECK(st_count() == 1, "%d files", st_count());
 	{
 		size_t size;
 		char *data = test_load(st_path("out"), &size);
@@ -139,10 +125,10 @@ static void without_a_commit_nothing_is_left(void)
 
 	st_begin();
 	NEED(!qc_writer_create(&writer, st_path("out"), NULL, 100, false, &err), "%s", err.text);
-	CHECK(files_there() == 1, "%d files while writing", files_there());
+	CHECK(st_count() == 1, "%d files while writing", st_count());
 	qc_writer_close(&writer);
 	qc_writer_close(&writer);
-	CHECK(files_there() == 0, "%d files", files_there());
+	CHECK(st_count() == 0, "%d files", st_count());
 	st_end();
 }
 
@@ -156,7 +142,7 @@ static void an_existing_output_needs_force(void)
 	CHECK(holds(st_path("out"), "old"), "the old file has changed");
 	CHECK(!put(st_path("out"), "new text", true, &err), "%s", err.text);
 	CHECK(holds(st_path("out"), "new text"), "not replaced");
-	CHECK(files_there() == 1, "%d files", files_there());
+	CHECK(st_count() == 1, "%d files", st_count());
 	st_end();
 }
 
@@ -173,7 +159,7 @@ static void an_output_that_comes_into_being_meanwhile_is_kept(void)
 	CHECK(s == QC_REFUSED && strstr(err.text, "--force"), "%d '%s'", s, err.text);
 	qc_writer_close(&writer);
 	CHECK(holds(st_path("out"), "theirs"), "the other's file has changed");
-	CHECK(files_there() == 1, "%d files", files_there());
+	CHECK(st_count() == 1, "%d files", st_count());
 	st_end();
 }
 
@@ -274,7 +260,7 @@ static void a_failing_write_says_what_is_missing_and_leaves_nothing(void)
 	      "%d '%s'", s, err.text);
 	qc_writer_close(&writer);
 	limit_file_size(RLIM_INFINITY);
-	CHECK(files_there() == 0, "%d files", files_there());
+	CHECK(st_count() == 0, "%d files", st_count());
 
 	NEED(!qc_writer_create(&writer, st_path("out"), NULL, 20000, false, &err), "%s", err.text);
 	limit_file_size(10000);
@@ -284,7 +270,7 @@ static void a_failing_write_says_what_is_missing_and_leaves_nothing(void)
 		      strstr(err.text, "/out'"),
 	      "%d '%s'", s, err.text);
 	qc_writer_close(&writer);
-	CHECK(files_there() == 0, "%d files", files_there());
+	CHECK(st_count() == 0, "%d files", st_count());
 	st_end();
 }
 
@@ -315,7 +301,7 @@ static void what_reads_back_otherwise_is_not_committed(void)
 	s = qc_writer_commit(&writer, &err);
 	CHECK(s == QC_IO && strstr(err.text, "3 bytes"), "%d '%s'", s, err.text);
 	qc_writer_close(&writer);
-	CHECK(files_there() == 0, "%d files", files_there());
+	CHECK(st_count() == 0, "%d files", st_count());
 	st_end();
 }
 
@@ -332,7 +318,7 @@ static void reading_back_can_be_interrupted(void)
 	s = read_back(&writer, "xyz", &options, &err);
 	CHECK(s == QC_INTERRUPTED, "%d '%s'", s, err.text);
 	qc_writer_close(&writer);
-	CHECK(files_there() == 0, "%d files", files_there());
+	CHECK(st_count() == 0, "%d files", st_count());
 	st_end();
 }
 
@@ -348,7 +334,7 @@ static void another_runs_temporary_file_is_left_alone(void)
 	CHECK(!put(st_path("out"), "new", false, &err), "%s", err.text);
 	CHECK(holds(st_path("out"), "new"), "wrong bytes");
 	CHECK(holds(st_path(name), "left behind"), "the other's file has changed");
-	CHECK(files_there() == 2, "%d files", files_there());
+	CHECK(st_count() == 2, "%d files", st_count());
 	st_end();
 }
 

@@ -47,11 +47,15 @@ enum qc_row_op {
  * only, for the expert's: those of all experts are stacked into one.
  *
  * `shape` has one letter a dimension, in Hugging Face's order (rows first), that of one expert
- * where there is an {e}: D embedding_length      Q head_count * head size       H head size F
- * feed_forward_length   K head_count_kv * head size    N vocabulary size E expert_count          X
- * expert_feed_forward_length   G 2 * X: gate and up in one P embedding_length_per_layer_input, L
- * times the number of blocks A attention.head_count  S 1 Sizes that differ from block to block are
- * those of the tensor's block.
+ * where there is an {e}:
+ *   D  embedding_length                  Q  head_count * head size
+ *   F  feed_forward_length               K  head_count_kv * head size
+ *   N  vocabulary size                   H  head size
+ *   E  expert_count                      A  attention.head_count
+ *   X  expert_feed_forward_length        G  2 * X: gate and up in one
+ *   P  embedding_length_per_layer_input  L  P times the number of blocks
+ *   S  1
+ * Sizes that differ from block to block are those of the tensor's block.
  *
  * Several rows may have the same `gguf`: other names for it; one of them must be there.
  */
@@ -67,6 +71,12 @@ struct qc_arch_tensor {
 /* For `needed`: the model may lack it (lm_head when tied). */
 bool qc_row_optional(const struct qc_model *model, uint32_t layer);
 
+/* For `check_tensors`: every block has the experts' gate and up projections, in one tensor or in
+ * two; `end` of their names: ".weight", ".bias". QC_BAD_INPUT names the block. */
+QC_MUST_CHECK
+enum qc_status qc_arch_check_gate_up(const struct qc_model *model, const char *end,
+				     struct qc_err *err);
+
 /* Stored tensors that are not part of the text model: names that begin so, with or without "model."
  * before it. */
 struct qc_arch_drop {
@@ -74,22 +84,23 @@ struct qc_arch_drop {
 	const char *reason;
 };
 
-/* What to do about a metadata key when config.json is silent. */
-enum qc_key_absent {
-	QC_ABSENT_DEFAULT =
-		0,	/* write `fallback`: what transformers' configuration class fills in */
-	QC_ABSENT_OMIT, /* write no key */
-	QC_ABSENT_ERROR,
-};
-
-/* One metadata key made from a number or boolean of config.json. */
-struct qc_arch_key {
+/* A metadata key that holds a number, and what it may be (arch/hparam_list.c). */
+struct qc_hparam {
 	const char *key;      /* "{a}.attention.head_count": {a} is the architecture's GGUF name */
-	enum qc_kv_type type; /* QC_KV_U32, QC_KV_F32 or QC_KV_BOOL */
+	enum qc_kv_type type; /* QC_KV_U32 or QC_KV_F32 */
+	double min, max;      /* both ends included */
+};
+extern const struct qc_hparam qc_block_count, qc_context_length, qc_vocab_size, qc_embedding_length,
+	qc_embedding_length_per_layer, qc_feed_forward_length, qc_head_count, qc_head_count_kv,
+	qc_key_length, qc_value_length, qc_key_length_swa, qc_value_length_swa, qc_rms_epsilon,
+	qc_sliding_window, qc_shared_kv_layers, qc_logit_softcap, qc_expert_count,
+	qc_expert_used_count, qc_expert_feed_forward_length;
+
+/* Where config.json has it. */
+struct qc_arch_key {
+	const struct qc_hparam *hparam;
 	const char *paths; /* "num_attention_heads|n_head": first present wins; dots walk objects */
-	enum qc_key_absent absent;
-	double fallback;
-	double min, max; /* allowed range of a number, both ends included */
+	double fallback;   /* what transformers fills in when there is none; NAN: write no key */
 };
 
 struct qc_arch {
@@ -99,7 +110,7 @@ struct qc_arch {
 	const char *const
 		*model_types; /* model_type that means it when there is no `architectures` */
 	const struct qc_arch_drop *drops;     /* ends with prefix == NULL; may be NULL */
-	const struct qc_arch_key *keys;	      /* ends with key == NULL */
+	const struct qc_arch_key *keys;	      /* ends with hparam == NULL */
 	const struct qc_arch_tensor *tensors; /* ends with hf == NULL */
 	uint32_t vocab_size;		      /* when config.json does not say */
 	double rope_theta, rope_theta_swa;    /* the same; 0: the architecture has no such thing */
@@ -222,6 +233,12 @@ enum qc_status qc_arch_rope_keys(struct qc_model *model, struct qc_err *err);
 /* arch/rope.c: the tensor rope_freqs.weight when the rope type is llama3; nothing otherwise. */
 QC_MUST_CHECK
 enum qc_status qc_arch_rope_freqs(struct qc_model *model, struct qc_err *err);
+
+/* arch/rope.c: the tensor rope_freqs.weight: what llama.cpp divides the `n` frequencies by, in the
+ * model's arena. */
+QC_MUST_CHECK
+enum qc_status qc_arch_add_rope_freqs(struct qc_model *model, const float *factors, uint32_t n,
+				      struct qc_err *err);
 
 /* The llama3 divisors of the n_dims / 2 rotation frequencies (Llama 3.1's rope scaling):
  *   lambda = 2 pi theta^(2i/n_dims);  lambda < context/high: 1;  lambda > context/low: factor;

@@ -260,33 +260,18 @@ static enum qc_status choose_arch(struct qc_model *model, struct qc_err *err)
 static enum qc_status write_key(struct qc_model *model, const struct qc_arch_key *row,
 				struct qc_err *err)
 {
-	const char *path;
-	int len;
-	const qc_json_value value = config_first(model, row->paths, &path, &len);
-	double number = row->fallback;
-	char name[96], raw[48];
-	bool flag = number != 0;
-	enum qc_status s = QC_OK;
+	const struct qc_hparam *hparam = row->hparam;
+	const bool integer = hparam->type == QC_KV_U32;
+	char name[96];
+	double number;
+	enum qc_status s = qc_config_number(model, row->paths, integer, row->fallback, hparam->min,
+					    hparam->max, &number, err);
 
-	if (!value && row->absent == QC_ABSENT_OMIT)
-		return QC_OK;
-	if (!value && row->absent == QC_ABSENT_ERROR)
-		return qc_fail(err, QC_BAD_INPUT, "lacks '%.*s'", (int)strcspn(row->paths, "|"),
-			       row->paths);
-	qc_arch_key_name(model, row->key, name);
-	if (row->type == QC_KV_BOOL) {
-		if (value && !qc_json_bool(&model->config, value, &flag))
-			return qc_fail(err, QC_BAD_INPUT, "'%.*s' is %s, true or false is needed",
-				       len, path, raw_text(model, value, raw));
-		return qc_meta_set_bool(&model->meta, name, flag, err);
-	}
-	s = qc_config_number(model, row->paths, row->type == QC_KV_U32, row->fallback, row->min,
-			     row->max, &number, err);
-	if (s)
+	if (s || isnan(number))
 		return s;
-	if (row->type == QC_KV_U32)
-		return qc_meta_set_u32(&model->meta, name, (uint32_t)number, err);
-	return qc_meta_set_f32(&model->meta, name, (float)number, err);
+	qc_arch_key_name(model, hparam->key, name);
+	return integer ? qc_meta_set_u32(&model->meta, name, (uint32_t)number, err)
+		       : qc_meta_set_f32(&model->meta, name, (float)number, err);
 }
 
 /* What holds for every architecture: whole heads, heads in whole groups, a vocabulary. */
@@ -332,7 +317,7 @@ enum qc_status qc_arch_from_config(struct qc_model *model, char *text, size_t si
 	model->layout = QC_LAYOUT_HF;
 	if (!s)
 		s = qc_arch_general(model, err);
-	for (const struct qc_arch_key *row = s ? NULL : model->arch->keys; !s && row->key; row++)
+	for (const struct qc_arch_key *row = s ? NULL : model->arch->keys; !s && row->hparam; row++)
 		s = write_key(model, row, err);
 	if (!s)
 		s = check_sizes(model, err);

@@ -1,5 +1,6 @@
 #include "formats/arch/config_back.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,12 +150,11 @@ static bool first_path(const struct qc_arch_key *row, char name[64])
 /* What llama.cpp computes with when the key is not there, where that is no constant. */
 static void put_default(struct qc_config_out *out, const struct qc_arch_key *row, const char *name)
 {
-	if (row->absent == QC_ABSENT_OMIT)
+	if (isnan(row->fallback))
 		return;
-	if (!strcmp(row->key, "{a}.attention.head_count_kv"))
+	if (row->hparam == &qc_head_count_kv)
 		qc_config_copy_u32(out, name, "{a}.attention.head_count");
-	else if (!strcmp(row->key, "{a}.attention.key_length") ||
-		 !strcmp(row->key, "{a}.attention.value_length"))
+	else if (row->hparam == &qc_key_length || row->hparam == &qc_value_length)
 		qc_config_put_u32(out, name, qc_arch_head_size(out->model));
 }
 
@@ -178,19 +178,16 @@ static void put_keys(struct qc_config_out *out)
 	const struct qc_model *model = out->model;
 	const size_t n_own = out->n;
 
-	for (const struct qc_arch_key *row = model->arch->keys; row->key; row++) {
+	for (const struct qc_arch_key *row = model->arch->keys; row->hparam; row++) {
 		char name[64], key[96];
-		bool flag;
 
 		if (is_said(out, row, n_own) || !first_path(row, name))
 			continue;
-		qc_arch_key_name(model, row->key, key);
-		if (row->type == QC_KV_BOOL && qc_meta_bool(&model->meta, key, &flag))
-			qc_config_put_bool(out, name, flag);
-		else if (row->type == QC_KV_U32)
-			qc_config_copy_u32(out, name, row->key);
-		else if (row->type == QC_KV_F32)
-			qc_config_copy_f32(out, name, row->key);
+		qc_arch_key_name(model, row->hparam->key, key);
+		if (row->hparam->type == QC_KV_U32)
+			qc_config_copy_u32(out, name, row->hparam->key);
+		else if (row->hparam->type == QC_KV_F32)
+			qc_config_copy_f32(out, name, row->hparam->key);
 		if (!qc_meta_find(&model->meta, key))
 			put_default(out, row, name);
 	}

@@ -2,10 +2,12 @@
  * gpt-oss: OpenAI's 20b and 120b. Attention with biases, sinks and YaRN, sliding and full blocks in
  * turn; experts whose gate and up projections are stored in one tensor, row by row.
  *
- *   gate_up_proj   quantized (_blocks, _scales) [experts, 2 * ffn, in], plain [experts, in, 2 *
- * ffn] down_proj      quantized                    [experts, in, ffn],     plain [experts, ffn, in]
+ *                  quantized (_blocks, _scales)   plain
+ *   gate_up_proj   [experts, 2 * ffn, in]         [experts, in, 2 * ffn]
+ *   down_proj      [experts, in, ffn]             [experts, ffn, in]
  *
- * or one matrix an expert (gate_up_projs.7.weight), as in what is made of it for bitsandbytes.
+ * or one matrix an expert (gate_up_projs.7.weight), as in what is made of it for bitsandbytes, or
+ * three (7.gate_proj.weight), as llm-compressor makes them for compressed-tensors.
  */
 #include "formats/arch/arch.h"
 
@@ -18,115 +20,38 @@ static const char *const model_types[] = {"gpt_oss", NULL};
 
 /* Defaults are those of transformers' GptOssConfig: the 120b. */
 static const struct qc_arch_key keys[] = {
-	{
-		.key = "{a}.block_count",
-		.type = QC_KV_U32,
-		.paths = "num_hidden_layers",
-		.fallback = 36,
-		.min = 1,
-		.max = QC_MAX_LAYERS,
-	},
-	{
-		.key = "{a}.context_length",
-		.type = QC_KV_U32,
-		.paths = "max_position_embeddings",
-		.fallback = 131072,
-		.min = 1,
-		.max = UINT32_MAX,
-	},
-	{
-		.key = "{a}.embedding_length",
-		.type = QC_KV_U32,
-		.paths = "hidden_size",
-		.fallback = 2880,
-		.min = 1,
-		.max = 1 << 20,
-	},
-	{
-		.key = "{a}.feed_forward_length",
-		.type = QC_KV_U32,
-		.paths = "intermediate_size",
-		.fallback = 2880,
-		.min = 1,
-		.max = 1 << 24,
-	},
-	{
-		.key = "{a}.attention.head_count",
-		.type = QC_KV_U32,
-		.paths = "num_attention_heads",
-		.fallback = 64,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.head_count_kv",
-		.type = QC_KV_U32,
-		.paths = "num_key_value_heads",
-		.fallback = 8,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.layer_norm_rms_epsilon",
-		.type = QC_KV_F32,
-		.paths = "rms_norm_eps",
-		.fallback = 1e-5,
-		.min = 0,
-		.max = 1,
-	},
-	{
-		.key = "{a}.expert_count",
-		.type = QC_KV_U32,
-		.paths = "num_local_experts|num_experts",
-		.fallback = 128,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.expert_used_count",
-		.type = QC_KV_U32,
-		.paths = "num_experts_per_tok|experts_per_token",
-		.fallback = 4,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.key_length",
-		.type = QC_KV_U32,
-		.paths = "head_dim",
-		.fallback = 64,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.value_length",
-		.type = QC_KV_U32,
-		.paths = "head_dim",
-		.fallback = 64,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.sliding_window",
-		.type = QC_KV_U32,
-		.paths = "sliding_window",
-		.fallback = 128,
-		.min = 1,
-		.max = UINT32_MAX,
-	},
-	{
-		.key = "{a}.expert_feed_forward_length",
-		.type = QC_KV_U32,
-		.paths = "intermediate_size",
-		.fallback = 2880,
-		.min = 1,
-		.max = 1 << 24,
-	},
-	{.key = NULL},
+	{&qc_block_count, "num_hidden_layers", 36},
+	{&qc_context_length, "max_position_embeddings", 131072},
+	{&qc_embedding_length, "hidden_size", 2880},
+	{&qc_feed_forward_length, "intermediate_size", 2880},
+	{&qc_head_count, "num_attention_heads", 64},
+	{&qc_head_count_kv, "num_key_value_heads", 8},
+	{&qc_rms_epsilon, "rms_norm_eps", 1e-5},
+	{&qc_expert_count, "num_local_experts|num_experts", 128},
+	{&qc_expert_used_count, "num_experts_per_tok|experts_per_token", 4},
+	{&qc_key_length, "head_dim", 64},
+	{&qc_value_length, "head_dim", 64},
+	{&qc_sliding_window, "sliding_window", 128},
+	{&qc_expert_feed_forward_length, "intermediate_size", 2880},
+	{NULL, NULL, 0},
 };
 
 #define BLOCK(suffix)  "model.layers.{i}." suffix
 #define EXPERT(suffix) "model.layers.{i}.mlp.experts." suffix
+/* What llm-compressor makes of them (formats/experts_split.h), below `prefix`. */
+#define LINEAR_EXPERT(prefix)                                                                      \
+	{EXPERT(prefix "{e}.gate_proj.weight"), "blk.{i}.ffn_gate_exps.weight", "XD",              \
+	 QC_ROWS_SAME, qc_row_optional},                                                           \
+		{EXPERT(prefix "{e}.gate_proj.bias"), "blk.{i}.ffn_gate_exps.bias", "X",           \
+		 QC_ROWS_SAME, qc_row_optional},                                                   \
+		{EXPERT(prefix "{e}.up_proj.weight"), "blk.{i}.ffn_up_exps.weight", "XD",          \
+		 QC_ROWS_SAME, qc_row_optional},                                                   \
+		{EXPERT(prefix "{e}.up_proj.bias"), "blk.{i}.ffn_up_exps.bias", "X", QC_ROWS_SAME, \
+		 qc_row_optional},                                                                 \
+		{EXPERT(prefix "{e}.down_proj.weight"), "blk.{i}.ffn_down_exps.weight", "DX",      \
+		 QC_ROWS_SAME, qc_row_optional},                                                   \
+		{EXPERT(prefix "{e}.down_proj.bias"), "blk.{i}.ffn_down_exps.bias", "D",           \
+		 QC_ROWS_SAME, qc_row_optional},
 static const struct qc_arch_tensor tensors[] = {
 	{"model.embed_tokens.weight", "token_embd.weight", "ND", QC_ROWS_VOCAB, NULL},
 	{"model.norm.weight", "output_norm.weight", "D", QC_ROWS_SAME, NULL},
@@ -157,6 +82,7 @@ static const struct qc_arch_tensor tensors[] = {
 	{QC_PART, "blk.{i}.ffn_up_exps.bias", "EX", QC_COLS_ODD, NULL},
 	{EXPERT("down_proj"), "blk.{i}.ffn_down_exps.weight", "EDX", QC_ROWS_TRANSPOSE, NULL},
 	{EXPERT("down_proj_bias"), "blk.{i}.ffn_down_exps.bias", "ED", QC_ROWS_SAME, NULL},
+	LINEAR_EXPERT("") LINEAR_EXPERT("experts.") /* llm-compressor 0.10 */
 	{EXPERT("gate_up_projs.{e}.weight"), "blk.{i}.ffn_gate_up_exps.weight", "GD", QC_ROWS_SAME,
 	 qc_row_optional},
 	{QC_PART, "blk.{i}.ffn_gate_exps.weight", "EXD", QC_ROWS_EVEN, NULL},
@@ -211,6 +137,14 @@ static enum qc_status gpt_oss_finish(struct qc_model *model, struct qc_err *err)
 	return QC_OK;
 }
 
+/* Of every block: gate and up of the experts in one tensor or in two, and so their biases. */
+static enum qc_status gpt_oss_check_tensors(const struct qc_model *model, struct qc_err *err)
+{
+	enum qc_status s = qc_arch_check_gate_up(model, ".weight", err);
+
+	return s ? s : qc_arch_check_gate_up(model, ".bias", err);
+}
+
 const struct qc_arch qc_arch_gpt_oss = {
 	.name = "gpt-oss",
 	.hf_classes = classes,
@@ -220,6 +154,7 @@ const struct qc_arch qc_arch_gpt_oss = {
 	.vocab_size = 201088,
 	.rope_theta = 150000,
 	.finish = gpt_oss_finish,
+	.check_tensors = gpt_oss_check_tensors,
 	.yarn_untruncated = true,
 	.config = qc_gpt_oss_config,
 };

@@ -4,6 +4,9 @@
  * permuted between the two.
  */
 #include "formats/arch/arch.h"
+
+#include <math.h>
+
 #include "formats/arch/config_back.h"
 
 static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", NULL};
@@ -11,88 +14,21 @@ static const char *const model_types[] = {"llama", NULL};
 
 /* Defaults are those of transformers' LlamaConfig. */
 static const struct qc_arch_key keys[] = {
-	{
-		.key = "{a}.block_count",
-		.type = QC_KV_U32,
-		.paths = "num_hidden_layers|n_layers|n_layer|num_layers",
-		.fallback = 32,
-		.min = 1,
-		.max = QC_MAX_LAYERS,
-	},
-	{
-		.key = "{a}.context_length",
-		.type = QC_KV_U32,
-		.paths = "max_position_embeddings|n_ctx|n_positions|max_length|max_sequence_length|"
-			 "model_max_length",
-		.fallback = 2048,
-		.min = 1,
-		.max = UINT32_MAX,
-	},
-	{
-		.key = "{a}.embedding_length",
-		.type = QC_KV_U32,
-		.paths = "hidden_size|n_embd|dim",
-		.fallback = 4096,
-		.min = 1,
-		.max = 1 << 20,
-	},
-	{
-		.key = "{a}.feed_forward_length",
-		.type = QC_KV_U32,
-		.paths = "intermediate_size|n_inner|hidden_dim",
-		.fallback = 11008,
-		.min = 1,
-		.max = 1 << 24,
-	},
-	{
-		.key = "{a}.attention.head_count",
-		.type = QC_KV_U32,
-		.paths = "num_attention_heads|n_head|n_heads",
-		.fallback = 32,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.head_count_kv",
-		.type = QC_KV_U32,
-		.paths = "num_key_value_heads|n_kv_heads|num_attention_heads|n_head|n_heads",
-		.fallback = 32,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.layer_norm_rms_epsilon",
-		.type = QC_KV_F32,
-		.paths = "rms_norm_eps|norm_eps",
-		.fallback = 1e-6,
-		.min = 0,
-		.max = 1,
-	},
-	{
-		.key = "{a}.attention.key_length",
-		.type = QC_KV_U32,
-		.paths = "head_dim",
-		.absent = QC_ABSENT_OMIT,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.attention.value_length",
-		.type = QC_KV_U32,
-		.paths = "head_dim",
-		.absent = QC_ABSENT_OMIT,
-		.min = 1,
-		.max = 1 << 16,
-	},
-	{
-		.key = "{a}.vocab_size",
-		.type = QC_KV_U32,
-		.paths = "vocab_size",
-		.fallback = 32000,
-		.min = 1,
-		.max = 1 << 24,
-	},
-	{.key = NULL},
+	{&qc_block_count, "num_hidden_layers|n_layers|n_layer|num_layers", 32},
+	{&qc_context_length,
+	 "max_position_embeddings|n_ctx|n_positions|max_length|max_sequence_length|"
+	 "model_max_length",
+	 2048},
+	{&qc_embedding_length, "hidden_size|n_embd|dim", 4096},
+	{&qc_feed_forward_length, "intermediate_size|n_inner|hidden_dim", 11008},
+	{&qc_head_count, "num_attention_heads|n_head|n_heads", 32},
+	{&qc_head_count_kv, "num_key_value_heads|n_kv_heads|num_attention_heads|n_head|n_heads",
+	 32},
+	{&qc_rms_epsilon, "rms_norm_eps|norm_eps", 1e-6},
+	{&qc_key_length, "head_dim", NAN},
+	{&qc_value_length, "head_dim", NAN},
+	{&qc_vocab_size, "vocab_size", 32000},
+	{NULL, NULL, 0},
 };
 
 #define BLOCK(suffix) "model.layers.{i}." suffix

@@ -252,7 +252,7 @@ static uint32_t n_wanted(const struct naming *naming, uint32_t row)
 }
 
 /* Another row gives the same tensor. */
-static bool has_other_name(const struct naming *naming, uint32_t row, uint32_t layer)
+static bool has_same(const struct naming *naming, uint32_t row, uint32_t layer)
 {
 	const struct qc_arch_tensor *rows = naming->arch->tensors;
 
@@ -260,6 +260,19 @@ static bool has_other_name(const struct naming *naming, uint32_t row, uint32_t l
 		if (r != row && n_found(naming, r, layer) && !strcmp(rows[r].gguf, rows[row].gguf))
 			return true;
 	return false;
+}
+
+/* Others give the same tensor, or all parts of it. */
+static bool has_other_name(const struct naming *naming, uint32_t row, uint32_t layer)
+{
+	const struct qc_arch_tensor *rows = naming->arch->tensors;
+	uint32_t part = row + 1;
+
+	if (has_same(naming, row, layer))
+		return true;
+	while (part < naming->n_rows && !*rows[part].hf && has_same(naming, part, layer))
+		part++;
+	return part > row + 1 && (part == naming->n_rows || *rows[part].hf);
 }
 
 static bool is_missing(const struct naming *naming, uint32_t row, uint32_t layer)

@@ -263,10 +263,9 @@ void qc_rope_llama3_factors(const struct qc_rope_llama3 *rope, uint32_t n_dims, 
 	}
 }
 
-enum qc_status qc_arch_rope_freqs(struct qc_model *model, struct qc_err *err)
+enum qc_status qc_arch_add_rope_freqs(struct qc_model *model, const float *factors, uint32_t n,
+				      struct qc_err *err)
 {
-	const char *prefix = full_prefix(model);
-	const uint32_t n_dims = qc_arch_head_size(model);
 	struct qc_tensor tensor = {
 		.name = "rope_freqs.weight",
 		.stored_name = "rope_freqs.weight",
@@ -274,8 +273,21 @@ enum qc_status qc_arch_rope_freqs(struct qc_model *model, struct qc_err *err)
 		.layer = -1,
 		.generated = true,
 	};
+	uint64_t *dims = qc_arena_array(&model->arena, 1, sizeof(*dims));
+
+	if (!dims)
+		return qc_no_memory(err);
+	dims[0] = n;
+	tensor.dims = dims;
+	tensor.source = qc_source_values(&model->arena, factors, n, 1);
+	return tensor.source ? qc_model_add_tensor(model, &tensor, err) : qc_no_memory(err);
+}
+
+enum qc_status qc_arch_rope_freqs(struct qc_model *model, struct qc_err *err)
+{
+	const char *prefix = full_prefix(model);
+	const uint32_t n_dims = qc_arch_head_size(model);
 	struct qc_rope_llama3 rope;
-	uint64_t *dims;
 	float *factors;
 	enum qc_status s;
 
@@ -284,13 +296,9 @@ enum qc_status qc_arch_rope_freqs(struct qc_model *model, struct qc_err *err)
 	s = llama3_parameters(model, prefix, &rope, err);
 	if (s)
 		return s;
-	dims = qc_arena_array(&model->arena, 1, sizeof(*dims));
 	factors = qc_arena_array(&model->arena, n_dims / 2, sizeof(*factors));
-	if (!dims || !factors)
+	if (!factors)
 		return qc_no_memory(err);
 	qc_rope_llama3_factors(&rope, n_dims, factors);
-	dims[0] = n_dims / 2;
-	tensor.dims = dims;
-	tensor.source = qc_source_values(&model->arena, factors, n_dims / 2, 1);
-	return tensor.source ? qc_model_add_tensor(model, &tensor, err) : qc_no_memory(err);
+	return qc_arch_add_rope_freqs(model, factors, n_dims / 2, err);
 }

@@ -2,7 +2,7 @@
  * bitsandbytes 4-bit codes to floats with AVX2: 8 at a time, each half of the 16-entry map in one
  * register. The scalar definition is in quant/bnb_decode.c.
  */
-#include "quant/bnb_decode.h"
+#include "quant/variants.h"
 
 #include <immintrin.h>
 #include <string.h>

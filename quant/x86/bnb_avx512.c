@@ -2,7 +2,7 @@
  * bitsandbytes 4-bit codes to floats with AVX-512: 16 at a time, the whole map in one register. The
  * scalar definition is in quant/bnb_decode.c.
  */
-#include "quant/bnb_decode.h"
+#include "quant/variants.h"
 
 #include <immintrin.h>
 

@@ -1,6 +1,6 @@
 /* The iq types for AVX2, 8 groups at a time: the shared kernels compiled for this ISA. */
-#include "quant/x86/iq4_kernels.h"
-#include "quant/x86/iq_kernels.h"
+#include "quant/lanes/iq4_kernels.h"
+#include "quant/lanes/iq_kernels.h"
 
 #include "quant/variants.h"
 

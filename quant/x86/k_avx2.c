@@ -1,7 +1,7 @@
 /* The K-quants for AVX2, 8 groups at a time: the shared kernels compiled for this ISA. */
-#include "quant/x86/affine_kernels.h"
-#include "quant/x86/q3_kernels.h"
-#include "quant/x86/symmetric_kernels.h"
+#include "quant/lanes/affine_kernels.h"
+#include "quant/lanes/q3_kernels.h"
+#include "quant/lanes/symmetric_kernels.h"
 
 #include "quant/variants.h"
 

@@ -6,13 +6,12 @@
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
 
-#include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define LANES_INLINE static inline __attribute__((always_inline))
+#include "quant/fast.h"
+#include "quant/x86/bytes_avx2.h"
+#include "quant/x86/quads_avx.h"
 
 enum { LANES = 8 };
+static const enum qc_isa lanes_isa = QC_ISA_AVX2;
 typedef __m256 lanes;
 typedef __m256i lanes_int;
 typedef __m256 lanes_mask;
@@ -219,14 +218,17 @@ LANES_INLINE lanes lanes_look_up4(lanes table, lanes_int index)
 	return _mm256_permutevar_ps(table, index);
 }
 
-LANES_INLINE lanes lanes_table8(const float p[8])
+enum { LANES_TABLE8 = 1 };
+
+LANES_INLINE lanes lanes_table8(const float p[8], int part)
 {
+	(void)part;
 	return lanes_load(p);
 }
 
-LANES_INLINE lanes lanes_look_up8(lanes table, lanes_int index)
+LANES_INLINE lanes lanes_look_up8(const lanes table[LANES_TABLE8], lanes_int index)
 {
-	return _mm256_permutevar8x32_ps(table, index);
+	return _mm256_permutevar8x32_ps(table[0], index);
 }
 
 LANES_INLINE float lanes_least(lanes v)
@@ -265,7 +267,7 @@ LANES_INLINE lanes_int lanes_truncate(lanes v)
 	return _mm256_cvttps_epi32(v);
 }
 
-LANES_INLINE __m256i lanes_pack_signed(const lanes_int v[4])
+LANES_INLINE bytes32 lanes_pack_signed(const lanes_int v[4])
 {
 	__m256i low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
 	__m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -273,10 +275,36 @@ LANES_INLINE __m256i lanes_pack_signed(const lanes_int v[4])
 	return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
 }
 
-LANES_INLINE lanes lanes_from_signed(const int8_t *p)
+LANES_INLINE bytes16 lanes_pack16(const lanes_int v[2])
 {
-	return _mm256_cvtepi32_ps(
-		_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+	__m128i low = _mm256_castsi256_si128(_mm256_packs_epi32(v[0], v[1]));
+	__m128i high = _mm256_extracti128_si256(_mm256_packs_epi32(v[0], v[1]), 1);
+
+	low = _mm_packus_epi16(low, high); /* elements 0-3, 8-11, 4-7, 12-15 */
+	return _mm_shuffle_epi32(low, _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+LANES_INLINE void lanes_widen(bytes16 v, lanes_int out[2])
+{
+	out[0] = _mm256_cvtepu8_epi32(v);
+	out[1] = _mm256_cvtepu8_epi32(bytes16_last8(v));
+}
+
+LANES_INLINE void lanes_widen_signed(bytes16 v, lanes_int out[2])
+{
+	out[0] = _mm256_cvtepi8_epi32(v);
+	out[1] = _mm256_cvtepi8_epi32(bytes16_last8(v));
+}
+
+/* Through memory: loads widen for nothing, shuffles do not. */
+LANES_INLINE void lanes_from_signed(bytes32 v, lanes out[4])
+{
+	int8_t bytes[32];
+
+	bytes32_store(bytes, v);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		out[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes16_load8(bytes + 8 * i)));
 }
 
 LANES_INLINE void lanes_store_halves(uint16_t *p, lanes v)
@@ -301,7 +329,7 @@ LANES_INLINE lanes lanes_look_up(const struct lanes_table *table, lanes_int inde
 	return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
 }
 
-LANES_INLINE __m256i lanes_pack_bytes(const lanes_int v[4])
+LANES_INLINE bytes32 lanes_pack_bytes(const lanes_int v[4])
 {
 	__m256i low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
 	__m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -309,10 +337,57 @@ LANES_INLINE __m256i lanes_pack_bytes(const lanes_int v[4])
 	return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order);
 }
 
-LANES_INLINE lanes lanes_from_bytes(const uint8_t *p)
+LANES_INLINE void lanes_from_bytes(bytes32 v, lanes out[4])
 {
-	return _mm256_cvtepi32_ps(
-		_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+	uint8_t bytes[32];
+
+	bytes32_store(bytes, v);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		out[i] = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes16_load8(bytes + 8 * i)));
+}
+
+LANES_INLINE lanes lanes_gather(const float *table, lanes_int index)
+{
+	return _mm256_i32gather_ps(table, index, 4);
+}
+
+LANES_INLINE lanes lanes_even_parts(lanes a, lanes b)
+{
+	return _mm256_permute2f128_ps(a, b, 0x20);
+}
+
+LANES_INLINE lanes lanes_odd_parts(lanes a, lanes b)
+{
+	return _mm256_permute2f128_ps(a, b, 0x31);
+}
+
+LANES_INLINE lanes lanes_evens(lanes a, lanes b)
+{
+	return _mm256_shuffle_ps(a, b, 0x88);
+}
+
+LANES_INLINE lanes lanes_odds(lanes a, lanes b)
+{
+	return _mm256_shuffle_ps(a, b, 0xdd);
+}
+
+LANES_INLINE void lanes_error_sums(const float *x, const float *y, const float *weight, size_t n,
+				   double sums[8])
+{
+	__m256d total[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+
+	for (size_t i = 0; i < n; i += 4) {
+		__m256d e =
+			_mm256_cvtps_pd(_mm_loadu_ps(x + i)) - _mm256_cvtps_pd(_mm_loadu_ps(y + i));
+
+		e *= e;
+		if (weight)
+			e *= _mm256_cvtps_pd(_mm_loadu_ps(weight + i));
+		total[i / 4 % 2] += e;
+	}
+	_mm256_storeu_pd(sums, total[0]);
+	_mm256_storeu_pd(sums + 4, total[1]);
 }
 
 static inline void lanes_transpose(const float *row, size_t stride, lanes column[8])

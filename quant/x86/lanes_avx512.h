@@ -6,13 +6,12 @@
 
 #if defined(__AVX512F__)
 
-#include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define LANES_INLINE static inline __attribute__((always_inline))
+#include "quant/fast.h"
+#include "quant/x86/bytes_avx2.h"
+#include "quant/x86/quads_avx.h"
 
 enum { LANES = 16 };
+static const enum qc_isa lanes_isa = QC_ISA_AVX512;
 typedef __m512 lanes;
 typedef __m512i lanes_int;
 typedef __mmask16 lanes_mask;
@@ -237,15 +236,18 @@ LANES_INLINE lanes lanes_look_up4(lanes table, lanes_int index)
 	return _mm512_permutevar_ps(table, index);
 }
 
-/* Eight floats to look up by the low three bits of an index. */
-LANES_INLINE lanes lanes_table8(const float p[8])
+/* Eight floats, in LANES_TABLE8 vectors, to look up by the low three bits of an index. */
+enum { LANES_TABLE8 = 1 };
+
+LANES_INLINE lanes lanes_table8(const float p[8], int part)
 {
+	(void)part;
 	return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
 }
 
-LANES_INLINE lanes lanes_look_up8(lanes table, lanes_int index)
+LANES_INLINE lanes lanes_look_up8(const lanes table[LANES_TABLE8], lanes_int index)
 {
-	return _mm512_permutexvar_ps(index, table);
+	return _mm512_permutexvar_ps(index, table[0]);
 }
 
 /* The smallest number. */
@@ -276,23 +278,40 @@ LANES_INLINE unsigned lanes_mask_bits(lanes_mask m)
 	return m;
 }
 
-/* Toward zero; what no integer holds becomes 0x80000000. */
+/* Toward zero; anything where no integer holds that. */
 LANES_INLINE lanes_int lanes_truncate(lanes v)
 {
 	return _mm512_cvttps_epi32(v);
 }
 
 /* 32 integers of -128..127 as bytes, in order. */
-LANES_INLINE __m256i lanes_pack_signed(const lanes_int v[2])
+LANES_INLINE bytes32 lanes_pack_signed(const lanes_int v[2])
 {
-	return _mm256_set_m128i(_mm512_cvtepi32_epi8(v[1]), _mm512_cvtepi32_epi8(v[0]));
+	return bytes32_join(_mm512_cvtepi32_epi8(v[0]), _mm512_cvtepi32_epi8(v[1]));
 }
 
-/* LANES signed bytes as floats. */
-LANES_INLINE lanes lanes_from_signed(const int8_t *p)
+/* 16 integers of 0..255 as bytes, in order. */
+LANES_INLINE bytes16 lanes_pack16(const lanes_int v[1])
 {
-	return _mm512_cvtepi32_ps(
-		_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+	return _mm512_cvtepi32_epi8(v[0]);
+}
+
+/* 16 bytes as integers. */
+LANES_INLINE void lanes_widen(bytes16 v, lanes_int out[1])
+{
+	out[0] = _mm512_cvtepu8_epi32(v);
+}
+
+LANES_INLINE void lanes_widen_signed(bytes16 v, lanes_int out[1])
+{
+	out[0] = _mm512_cvtepi8_epi32(v);
+}
+
+/* 32 signed bytes as floats. */
+LANES_INLINE void lanes_from_signed(bytes32 v, lanes out[2])
+{
+	out[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes32_first(v)));
+	out[1] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes32_last(v)));
 }
 
 LANES_INLINE void lanes_store_halves(uint16_t *p, lanes v)
@@ -306,7 +325,7 @@ LANES_INLINE lanes lanes_set_half(int16_t h)
 	return _mm512_cvtph_ps(_mm256_set1_epi16(h));
 }
 
-/* Sixteen floats to look up by an index 0..15. */
+/* Sixteen floats to look up by the low four bits of an index. */
 struct lanes_table {
 	lanes part[16 / LANES];
 };
@@ -317,16 +336,64 @@ LANES_INLINE lanes lanes_look_up(const struct lanes_table *table, lanes_int inde
 }
 
 /* 32 integers of 0..255 as bytes, in order. */
-LANES_INLINE __m256i lanes_pack_bytes(const lanes_int v[2])
+LANES_INLINE bytes32 lanes_pack_bytes(const lanes_int v[2])
 {
-	return _mm256_set_m128i(_mm512_cvtepi32_epi8(v[1]), _mm512_cvtepi32_epi8(v[0]));
+	return bytes32_join(lanes_pack16(v), lanes_pack16(v + 1));
 }
 
-/* LANES bytes as floats. */
-LANES_INLINE lanes lanes_from_bytes(const uint8_t *p)
+/* 32 bytes as floats. */
+LANES_INLINE void lanes_from_bytes(bytes32 v, lanes out[2])
 {
-	return _mm512_cvtepi32_ps(
-		_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+	out[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes32_first(v)));
+	out[1] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes32_last(v)));
+}
+
+/* table[index] */
+LANES_INLINE lanes lanes_gather(const float *table, lanes_int index)
+{
+	return _mm512_i32gather_ps(index, table, 4);
+}
+
+/* Parts of 128 bits: the even ones of a, then those of b. */
+LANES_INLINE lanes lanes_even_parts(lanes a, lanes b)
+{
+	return _mm512_shuffle_f32x4(a, b, 0x88);
+}
+
+LANES_INLINE lanes lanes_odd_parts(lanes a, lanes b)
+{
+	return _mm512_shuffle_f32x4(a, b, 0xdd);
+}
+
+/* In every part of 128 bits: elements 0 and 2 of a, then of b. */
+LANES_INLINE lanes lanes_evens(lanes a, lanes b)
+{
+	return _mm512_shuffle_ps(a, b, 0x88);
+}
+
+/* Elements 1 and 3. */
+LANES_INLINE lanes lanes_odds(lanes a, lanes b)
+{
+	return _mm512_shuffle_ps(a, b, 0xdd);
+}
+
+/* sums[k]: the sum of (x - y)^2, times weight when it is not NULL, over elements k, k + 8 ... of n,
+ * a multiple of 8. */
+LANES_INLINE void lanes_error_sums(const float *x, const float *y, const float *weight, size_t n,
+				   double sums[8])
+{
+	__m512d total = _mm512_setzero_pd();
+
+	for (size_t i = 0; i < n; i += 8) {
+		__m512d e = _mm512_cvtps_pd(_mm256_loadu_ps(x + i)) -
+			    _mm512_cvtps_pd(_mm256_loadu_ps(y + i));
+
+		e *= e;
+		if (weight)
+			e *= _mm512_cvtps_pd(_mm256_loadu_ps(weight + i));
+		total += e;
+	}
+	_mm512_storeu_pd(sums, total);
 }
 
 /* column[i] = element i of the LANES rows that start `stride` floats apart. */

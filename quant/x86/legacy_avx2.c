@@ -1,6 +1,6 @@
 /* q8_0, q4_0, q4_1, q5_0 and q5_1 for AVX2, 8 blocks at a time: the shared kernels compiled for
  * this ISA. */
-#include "quant/x86/legacy_kernels.h"
+#include "quant/lanes/legacy_kernels.h"
 
 #include "quant/variants.h"
 

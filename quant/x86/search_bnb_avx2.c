@@ -1,21 +1,12 @@
 /* bitsandbytes' encoder and searches with AVX2: see search_bnb_lanes.h. */
-#include "quant/x86/search_bnb_lanes.h"
+#include "quant/lanes/search_bnb_lanes.h"
 
-void qc_bnb4_encode_avx2(const struct qc_bnb4_kind *kind, const float *x, size_t n,
-			 size_t block_elems, uint8_t *packed, float *absmax)
-{
-	bnb4_encode(kind, x, n, block_elems, packed, absmax);
-}
+#include "quant/variants.h"
 
-void qc_bnb4_search_avx2(const struct qc_bnb4_kind *kind, const float *x, size_t n,
-			 size_t block_elems, const float *weight, uint8_t *packed, float *absmax)
-{
-	bnb4_search(kind, x, n, block_elems, weight, packed, absmax);
-}
-
-void qc_bnb4_search_nested_avx2(const struct qc_bnb4_kind *kind, const float *x, size_t n,
-				size_t block_elems, const float *weight, float offset,
-				const float *nested_absmax, uint8_t *packed, uint8_t *codes)
-{
-	bnb4_search_nested(kind, x, n, block_elems, weight, offset, nested_absmax, packed, codes);
-}
+const struct qc_bnb4_kernels qc_bnb4_kernels_avx2 = {
+	.isa = QC_ISA_AVX2,
+	.pairs = qc_bnb4_pairs_avx2,
+	.encode = bnb4_encode,
+	.search = bnb4_search,
+	.search_nested = bnb4_search_nested,
+};

@@ -5,6 +5,7 @@ edit --set general.alignment=64:u32
 edit --set split.count=2:u16
 edit --set llama.attention.head_count=0
 edit --set 'tokenizer.ggml.scores=[1]'
+edit --set tokenizer.ggml.bos_token_id=1024
 edit --set llama.block_count=many
 edit --set llama.block_count=4294967296
 edit --set new=1

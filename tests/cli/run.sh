@@ -1,6 +1,6 @@
 #!/bin/sh
 # Command-line cases: each NAME.sh runs in an empty folder with $QCONV, $ROOT and $DATA set; its stdout, stderr and exit code must be those of
-# NAME.out, NAME.err and NAME.code (absent: empty, empty, 0). UPDATE=1 rewrites them: read the diff.
+# NAME.out, NAME.err and NAME.code (absent: empty, empty, 0). UPDATE=1 rewrites them: read the diff. run.sh NAME... runs only those cases.
 set -u
 BUILD=$(cd "${BUILD:-build}" && pwd)
 ROOT=$(pwd)
@@ -21,9 +21,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tidy() { sed -e "s|$work/case|.|g" -e "s|$ROOT/||g" -e "s|$BUILD/||g"; }
 
-for case in tests/cli/*.sh; do
-	name=$(basename "$case" .sh)
-	[ "$name" = run ] && continue
+[ $# -gt 0 ] || set -- $(cd tests/cli && ls *.sh | sed 's/\.sh$//' | grep -vx run)
+for name; do
+	case=tests/cli/$name.sh
 	rm -rf "$work/case"
 	mkdir "$work/case"
 	(cd "$work/case" && sh -eu "$ROOT/$case") >"$work/out.raw" 2>"$work/err.raw" </dev/null
