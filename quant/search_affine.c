@@ -2,9 +2,10 @@
  * Better blocks for q4_1 and q5_1: x ~ d * code + m, codes 0 .. top.
  *
  * Candidates stretch the codes' range over the block's and shift it: code = (x - min) * (top + s) /
- * (max - min) - s / 2 + shift. For each, least squares gives the d and m of its codes and the error
- * they would leave. The best one, rounded to f16, rounds the codes anew; two more rounds of least
- * squares follow.
+ * (max - min) - s / 2 + shift: the stretches without a shift, then with each shift; where all
+ * values count alike only the best of them, as more gains little there. For each, least squares
+ * gives the d and m of its codes and the error they would leave. The best one, rounded to f16,
+ * rounds the codes anew; two more rounds of least squares follow.
  */
 #include "quant/search.h"
 
@@ -43,43 +44,64 @@ static struct line solve(const struct sums *s, float base)
 	return line;
 }
 
+/* What a search knows of its block. */
+struct affine_search {
+	const float *weight;
+	float y[32], wy[32]; /* x - low, and that weighted */
+	float low, span;
+	int top;
+	struct sums s;
+	float best, stretch; /* of the best candidate so far */
+	struct line line;
+};
+
+static void consider(struct affine_search *a, float stretch, float shift)
+{
+	float inverse = ((float)a->top + stretch) / a->span, from = shift - stretch / 2;
+	float gain, det;
+	struct sums *s = &a->s;
+
+	s->l = s->l2 = s->ly = 0;
+	for (int i = 0; i < 32; i++) {
+		float l = (float)qc_clamp(qc_nearest(a->y[i] * inverse + from), 0, a->top);
+
+		s->l += a->weight[i] * l;
+		s->l2 += a->weight[i] * l * l;
+		s->ly += a->wy[i] * l;
+	}
+	/* what the line takes off the variance: covariance^2 / variance of the codes */
+	det = determinant(s);
+	gain = s->w * s->ly - s->y * s->l;
+	gain = gain * gain / det;
+	if (det > 0 && gain > a->best) {
+		a->best = gain;
+		a->stretch = stretch;
+		a->line = solve(s, a->low);
+	}
+}
+
 /* The line of the best candidate; d = 0 when there is none. */
 static struct line search(const float *x, const float *weight, int top)
 {
 	struct qc_range range = qc_range_of(x, 32);
-	float best = 0, y[32], wy[32];
-	struct line line = {0, 0};
-	struct sums s = {0};
+	struct affine_search a = {
+		.weight = weight, .low = range.min, .span = range.max - range.min, .top = top};
+	float stretch;
 
 	for (int i = 0; i < 32; i++) {
-		y[i] = x[i] - range.min;
-		wy[i] = weight[i] * y[i];
-		s.w += weight[i];
-		s.y += wy[i];
+		a.y[i] = x[i] - range.min;
+		a.wy[i] = weight[i] * a.y[i];
+		a.s.w += weight[i];
+		a.s.y += a.wy[i];
 	}
-	for (int c = 0; c < QC_STRETCHES * QC_SHIFTS; c++) {
-		float stretch = qc_stretches[c / QC_SHIFTS], gain, det;
-		float inverse = ((float)top + stretch) / (range.max - range.min);
-		float shift = qc_shifts[c % QC_SHIFTS] - stretch / 2;
-
-		s.l = s.l2 = s.ly = 0;
-		for (int i = 0; i < 32; i++) {
-			float l = (float)qc_clamp(qc_nearest(y[i] * inverse + shift), 0, top);
-
-			s.l += weight[i] * l;
-			s.l2 += weight[i] * l * l;
-			s.ly += wy[i] * l;
-		}
-		/* what the line takes off the variance: covariance^2 / variance of the codes */
-		det = determinant(&s);
-		gain = s.w * s.ly - s.y * s.l;
-		gain = gain * gain / det;
-		if (det > 0 && gain > best) {
-			best = gain;
-			line = solve(&s, range.min);
-		}
-	}
-	return line;
+	for (int c = 0; c < QC_STRETCHES; c++)
+		consider(&a, qc_stretches[c], qc_shifts[0]);
+	stretch = a.stretch;
+	for (int shift = 1; shift < QC_SHIFTS; shift++)
+		for (int c = 0; c < (weight == qc_ones ? 1 : QC_STRETCHES); c++)
+			consider(&a, weight == qc_ones ? stretch : qc_stretches[c],
+				 qc_shifts[shift]);
+	return a.line;
 }
 
 /* The least-squares line for the codes that a block has. */

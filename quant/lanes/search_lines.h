@@ -51,42 +51,63 @@ LANES_INLINE void search_shift(const struct search_group *g, lanes base, struct 
 	}
 }
 
+/* What a search knows of its blocks. */
+struct search_lines {
+	const struct search_group *g;
+	struct search_shifted s;
+	struct search_sums sums;
+	lanes min, span;
+	int top;
+	lanes best, stretch; /* of the best candidate so far */
+	struct search_line line;
+};
+
+LANES_INLINE void search_consider(struct search_lines *a, lanes stretch, float shift)
+{
+	struct search_sums *sums = &a->sums;
+	lanes inverse = (lanes_set((float)a->top) + stretch) / a->span, det, gain;
+	lanes from = lanes_set(shift) - stretch / lanes_set(2);
+	struct search_line trial;
+	lanes_mask better;
+
+	sums->l = sums->l2 = sums->ly = lanes_set(0);
+	for (int i = 0; i < SEARCH_BLOCK; i++) {
+		lanes l = search_code(a->s.y[i] * inverse + from, 0, (float)a->top);
+		lanes wl = search_weigh(a->g, i, l);
+
+		sums->l += wl;
+		sums->l2 += wl * l;
+		sums->ly += a->s.wy[i] * l;
+	}
+	det = search_determinant(sums);
+	gain = sums->w * sums->ly - sums->y * sums->l;
+	gain = gain * gain / det;
+	better = lanes_and(lanes_lt(lanes_set(0), det), lanes_lt(a->best, gain));
+	trial = search_solve(sums, a->min);
+	a->best = lanes_select(better, gain, a->best);
+	a->stretch = lanes_select(better, stretch, a->stretch);
+	a->line.d = lanes_select(better, trial.d, a->line.d);
+	a->line.m = lanes_select(better, trial.m, a->line.m);
+}
+
 /* The line of the best candidate; d = 0 where there is none. */
 LANES_INLINE struct search_line search_affine_line(const struct search_group *g, lanes min,
 						   lanes span, int top)
 {
-	struct search_line line = {lanes_set(0), lanes_set(0)};
-	struct search_shifted s;
-	struct search_sums sums;
-	lanes best = lanes_set(0);
+	const lanes zero = lanes_set(0);
+	struct search_lines a = {.g = g, .min = min, .span = span, .top = top};
+	lanes stretch;
 
-	search_shift(g, min, &s, &sums);
-	for (int c = 0; c < QC_STRETCHES * QC_SHIFTS; c++) {
-		float stretch = qc_stretches[c / QC_SHIFTS];
-		float shift = qc_shifts[c % QC_SHIFTS] - stretch / 2;
-		lanes inverse = lanes_set((float)top + stretch) / span, det, gain;
-		struct search_line trial;
-		lanes_mask better;
-
-		sums.l = sums.l2 = sums.ly = lanes_set(0);
-		for (int i = 0; i < SEARCH_BLOCK; i++) {
-			lanes l = search_code(s.y[i] * inverse + lanes_set(shift), 0, (float)top);
-			lanes wl = search_weigh(g, i, l);
-
-			sums.l += wl;
-			sums.l2 += wl * l;
-			sums.ly += s.wy[i] * l;
-		}
-		det = search_determinant(&sums);
-		gain = sums.w * sums.ly - sums.y * sums.l;
-		gain = gain * gain / det;
-		better = lanes_and(lanes_lt(lanes_set(0), det), lanes_lt(best, gain));
-		trial = search_solve(&sums, min);
-		best = lanes_select(better, gain, best);
-		line.d = lanes_select(better, trial.d, line.d);
-		line.m = lanes_select(better, trial.m, line.m);
-	}
-	return line;
+	a.best = a.stretch = a.line.d = a.line.m = zero;
+	search_shift(g, min, &a.s, &a.sums);
+	for (int c = 0; c < QC_STRETCHES; c++)
+		search_consider(&a, lanes_set(qc_stretches[c]), qc_shifts[0]);
+	stretch = a.stretch;
+	for (int shift = 1; shift < QC_SHIFTS; shift++)
+		for (int c = 0; c < (g->weighted ? QC_STRETCHES : 1); c++)
+			search_consider(&a, g->weighted ? lanes_set(qc_stretches[c]) : stretch,
+					qc_shifts[shift]);
+	return a.line;
 }
 
 /* The least-squares line of the codes that `line` rounds to. */
