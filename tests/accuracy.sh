@@ -33,10 +33,11 @@ table() { # MODEL LEARN HELD-OUT
 		shift 3
 		for way in '--method reference' '--method search' "--calib $learn --calib-ctx 256 --calib-windows $WINDOWS"; do
 			# shellcheck disable=SC2086 # a way is several words
-			"$QCONV" "$model" "$out" "$@" $way --force --quiet --no-manifest ${THREADS:+--threads "$THREADS"} && kld "$out" "$model" "$held"
-		done | paste -sd' ' - | awk -v type="$type" '{ printf "| %s | %.6f | %.6f | %.6f | %.2f | %.2f |\n", type, $1, $2, $3, $3 / $1, $3 / $2 }'
+			rm -rf "$out" # a directory without a manifest is not known as ours
+			"$QCONV" "$model" "$out" "$@" $way --quiet --no-manifest ${THREADS:+--threads "$THREADS"}
+			kld "$out" "$model" "$held"
+		done | paste -sd' ' - | awk -v type="$type" 'NF != 3 { exit 1 } { printf "| %s | %.6f | %.6f | %.6f | %.2f | %.2f |\n", type, $1, $2, $3, $3 / $1, $3 / $2 }'
 		set -- "$model" "$learn" "$held"
-		rm -rf "$work/out"
 	done
 }
 
