@@ -42,7 +42,8 @@ void qc_search_blocks(const struct qc_qtype *type, qc_propose_fn *propose, const
  * What search_symmetric.c and search_affine.c try (there is what for), shared with the SIMD
  * variants.
  */
-enum { QC_MAX_TOPS = 18, QC_STRETCHES = 7, QC_SHIFTS = 5, QC_REFITS = 2 };
+/* Without importance q4_1 and q5_1 are tried with fewer stretches, and shifts of the best alone. */
+enum { QC_MAX_TOPS = 18, QC_STRETCHES = 7, QC_FEW_STRETCHES = 5, QC_SHIFTS = 5, QC_REFITS = 2 };
 
 struct qc_symmetric_range {
 	int low, high; /* codes */

@@ -3,9 +3,9 @@
  *
  * Candidates stretch the codes' range over the block's and shift it: code = (x - min) * (top + s) /
  * (max - min) - s / 2 + shift: the stretches without a shift, then with each shift; where all
- * values count alike only the best of them, as more gains little there. For each, least squares
- * gives the d and m of its codes and the error they would leave. The best one, rounded to f16,
- * rounds the codes anew; two more rounds of least squares follow.
+ * values count alike fewer, and shifts of the best of them, as more gains little there. For each,
+ * least squares gives the d and m of its codes and the error they would leave. The best one,
+ * rounded to f16, rounds the codes anew; two more rounds of least squares follow.
  */
 #include "quant/search.h"
 
@@ -94,7 +94,7 @@ static struct line search(const float *x, const float *weight, int top)
 		a.s.w += weight[i];
 		a.s.y += a.wy[i];
 	}
-	for (int c = 0; c < QC_STRETCHES; c++)
+	for (int c = 0; c < (weight == qc_ones ? QC_FEW_STRETCHES : QC_STRETCHES); c++)
 		consider(&a, qc_stretches[c], qc_shifts[0]);
 	stretch = a.stretch;
 	for (int shift = 1; shift < QC_SHIFTS; shift++)

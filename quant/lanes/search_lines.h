@@ -100,7 +100,7 @@ LANES_INLINE struct search_line search_affine_line(const struct search_group *g,
 
 	a.best = a.stretch = a.line.d = a.line.m = zero;
 	search_shift(g, min, &a.s, &a.sums);
-	for (int c = 0; c < QC_STRETCHES; c++)
+	for (int c = 0; c < (g->weighted ? QC_STRETCHES : QC_FEW_STRETCHES); c++)
 		search_consider(&a, lanes_set(qc_stretches[c]), qc_shifts[0]);
 	stretch = a.stretch;
 	for (int shift = 1; shift < QC_SHIFTS; shift++)
