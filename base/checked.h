@@ -37,6 +37,12 @@ static inline bool qc_align_up(uint64_t n, uint64_t align, uint64_t *out)
 	return rest ? qc_add(n, align - rest, out) : (*out = n, true);
 }
 
+/* How many parts of `by` (nonzero) hold `n`; cannot overflow. */
+static inline uint64_t qc_divide_up(uint64_t n, uint64_t by)
+{
+	return n / by + (n % by != 0);
+}
+
 /* The largest number that divides both; that of n and 0 is n. */
 static inline uint64_t qc_gcd(uint64_t a, uint64_t b)
 {

@@ -15,6 +15,11 @@
 #include "calib/forward.h"
 #include "calib/stats.h"
 
+enum {
+	QC_COLLECT_MOST = 64,	     /* windows together: more make no weight cheaper to decode */
+	QC_COLLECT_MEMORY = 1 << 30, /* bytes, beside the sums, where no limit was named */
+};
+
 struct qc_collect_options {
 	size_t first; /* windows that the stats have already */
 	size_t group; /* windows that go through the model together, at least 1 */

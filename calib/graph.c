@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/strmap.h"
+#include "base/text.h"
 #include "formats/arch/arch.h"
 
 extern const struct qc_graph_arch qc_graph_llama;
@@ -265,15 +266,12 @@ static enum qc_status bind_ends(struct binding *binding, struct qc_err *err)
 /* A tensor that the graph does not use would make all results wrong without a word. */
 static enum qc_status check_all_used(const struct binding *binding, struct qc_err *err)
 {
-	static const char suffix[] =
-		".input_scale"; /* of quantized activations, which we have not */
-
 	for (size_t i = 0; i < binding->model->n_tensors; i++) {
 		const struct qc_tensor *t = &binding->model->tensors[i];
-		const size_t len = strlen(t->name), n = sizeof(suffix) - 1;
 
+		/* not for us: the scales of quantized activations */
 		if (!binding->used[i] && strcmp(t->name, "rope_freqs.weight") &&
-		    !(len > n && !strcmp(t->name + len - n, suffix)))
+		    !qc_text_ends(t->name, ".input_scale"))
 			return qc_fail(err, QC_UNSUPPORTED,
 				       "tensor '%.160s' has no place in the graph of %s", t->name,
 				       binding->graph->arch->name);

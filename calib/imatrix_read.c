@@ -5,6 +5,7 @@
 #include "calib/arrays.h"
 #include "calib/imatrix_parts.h"
 #include "formats/gguf.h"
+#include "formats/model.h"
 #include "quant/types.h"
 
 #define MOST_MEAN 1e30
@@ -46,11 +47,6 @@ static enum qc_status check_means(const struct qc_imatrix *im, struct qc_err *er
 	return QC_OK;
 }
 
-static uint64_t elems(const struct qc_tensor *tensor)
-{
-	return tensor->source->rows * tensor->source->cols;
-}
-
 /* Whether the tensor is NAME with this suffix; then NAME. */
 static bool entry_name(const struct qc_tensor *tensor, const char *suffix, char *name, size_t size)
 {
@@ -78,16 +74,16 @@ static enum qc_status read_sums(struct qc_imatrix *im, const struct qc_tensor *t
 	struct qc_imatrix_entry *entry;
 	enum qc_status s = need_f32(tensor, err);
 
-	if (!s && !elems(tensor))
+	if (!s && !qc_tensor_elems(tensor))
 		s = qc_fail(err, QC_BAD_INPUT, "imatrix tensor '%s' has no values",
 			    tensor->stored_name);
 	if (!s)
-		s = qc_imatrix_add(im, name, cols, elems(tensor) / (cols ? cols : 1), false, &entry,
-				   err);
+		s = qc_imatrix_add(im, name, cols, qc_tensor_elems(tensor) / (cols ? cols : 1),
+				   false, &entry, err);
 	if (!s)
 		s = qc_array_read(tensor, entry->sums, err);
 	if (!s)
-		s = qc_imatrix_check(entry, "sum", entry->sums, elems(tensor), err);
+		s = qc_imatrix_check(entry, "sum", entry->sums, qc_tensor_elems(tensor), err);
 	return s;
 }
 
@@ -104,12 +100,12 @@ static enum qc_status read_per_matrix(struct qc_imatrix *im, const struct qc_ten
 	if (!entry)
 		return qc_fail(err, QC_BAD_INPUT, "imatrix tensor '%s' has no '%s.in_sum2'",
 			       tensor->stored_name, name);
-	if (elems(tensor) != entry->n)
+	if (qc_tensor_elems(tensor) != entry->n)
 		return qc_fail(err, QC_BAD_INPUT,
 			       "imatrix tensor '%s' has %llu values, '%s.in_sum2' is of %llu "
 			       "matrices",
-			       tensor->stored_name, (unsigned long long)elems(tensor), name,
-			       (unsigned long long)entry->n);
+			       tensor->stored_name, (unsigned long long)qc_tensor_elems(tensor),
+			       name, (unsigned long long)entry->n);
 	values = qc_arena_array(&im->arena, entry->n, sizeof(*values));
 	if (!values)
 		return qc_no_memory(err);

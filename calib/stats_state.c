@@ -5,6 +5,7 @@
 #include "calib/arrays.h"
 #include "calib/stats_parts.h"
 #include "formats/gguf.h"
+#include "formats/model.h"
 
 #define STATE_TYPE "qconv calibration"
 #define IDENTITY   "qconv.calibration.identity"
@@ -75,16 +76,11 @@ static enum qc_status get_keys(const struct qc_meta *meta, struct qc_stats_state
 	return QC_OK;
 }
 
-static uint64_t elems(const struct qc_tensor *tensor)
-{
-	return tensor->source->rows * tensor->source->cols;
-}
-
 static enum qc_status read_array(const struct qc_tensor *tensor, double *dst, struct qc_err *err)
 {
 	enum qc_status s = qc_array_read_f64(tensor, dst, err);
 
-	for (uint64_t i = 0; !s && i < elems(tensor); i++)
+	for (uint64_t i = 0; !s && i < qc_tensor_elems(tensor); i++)
 		if (!isfinite(dst[i]) || dst[i] < 0)
 			s = qc_fail(err, QC_BAD_INPUT, "'%s' has a value of %g",
 				    tensor->stored_name, dst[i]);
@@ -104,10 +100,11 @@ static enum qc_status read_stat(struct qc_stats *stats, const struct qc_tensor *
 
 	memcpy(name, t->stored_name, len);
 	name[len] = 0;
-	if (!len || strcmp(end, ".sums") || !elems(t) || elems(t) / cols != elems(&t[1]) ||
-	    elems(t) / cols != elems(&t[2]))
+	if (!len || strcmp(end, ".sums") || !qc_tensor_elems(t) ||
+	    qc_tensor_elems(t) / cols != qc_tensor_elems(&t[1]) ||
+	    qc_tensor_elems(t) / cols != qc_tensor_elems(&t[2]))
 		return qc_fail(err, QC_BAD_INPUT, "'%s' does not belong here", t->stored_name);
-	s = qc_stats_add(stats, name, cols, elems(t) / cols, &stat, err);
+	s = qc_stats_add(stats, name, cols, qc_tensor_elems(t) / cols, &stat, err);
 	if (!s)
 		s = read_array(t, stat->sums, err);
 	if (!s)

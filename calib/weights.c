@@ -123,8 +123,7 @@ enum qc_status qc_tensor_read(const struct qc_tensor *tensor, uint64_t row, uint
 	enum qc_isa isa;
 
 	(void)qc_isa_detect(&isa); /* what it does not know was refused at the start */
-	/* raw rows of nvfp4 are without the tensor's own scale */
-	if (source->ops->read_raw && source->type != &qc_f32 && source->type != &qc_nvfp4)
+	if (qc_tensor_has_raw(tensor) && source->type != &qc_f32)
 		reading.decode = qc_fast_dequantize(source->type, isa);
 	reading.step = FLOATS_AT_A_TIME / (source->cols ? source->cols : 1);
 	reading.step = reading.step < group ? group : reading.step / group * group;

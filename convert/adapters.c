@@ -33,3 +33,12 @@ enum qc_status qc_adapters_apply(struct qc_model *model, const struct qc_format 
 	}
 	return s;
 }
+
+enum qc_status qc_adapters_open(struct qc_model *model, const char *path,
+				const struct qc_format *target, const struct qconv_options *options,
+				struct qc_err *err)
+{
+	enum qc_status s = qc_model_open(model, path, err);
+
+	return s ? s : qc_adapters_apply(model, target, options, err);
+}

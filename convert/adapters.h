@@ -15,4 +15,11 @@ QC_MUST_CHECK
 enum qc_status qc_adapters_apply(struct qc_model *model, const struct qc_format *target,
 				 const struct qconv_options *options, struct qc_err *err);
 
+/* The model at `path` as a conversion takes it: opened, with its adapters. `model` is for
+ * qc_model_close(), on failure too. Errors as qc_model_open() and qc_adapters_apply(). */
+QC_MUST_CHECK
+enum qc_status qc_adapters_open(struct qc_model *model, const char *path,
+				const struct qc_format *target, const struct qconv_options *options,
+				struct qc_err *err);
+
 #endif

@@ -1,8 +1,8 @@
 /* Scales of inputs as scales of tensors: the matrices that see the input are multiplied by them,
  * what makes it is divided. */
-#include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "convert/awq_items.h"
 #include "formats/arch/arch.h"
 
@@ -38,13 +38,8 @@ const struct qc_step *qc_awq_step(const struct qc_awq *a, const char *name)
 	char other[256];
 
 	for (size_t i = 0; !at && i < sizeof(others) / sizeof(others[0]); i++) {
-		const char *part = strstr(name, others[i].from);
-
-		if (!part)
-			continue;
-		snprintf(other, sizeof(other), "%.*s%s%s", (int)(part - name), name, others[i].to,
-			 part + strlen(others[i].from));
-		at = qc_strmap_find(&a->steps, other, strlen(other));
+		if (qc_text_replace(name, others[i].from, others[i].to, other, sizeof(other)))
+			at = qc_strmap_find(&a->steps, other, strlen(other));
 	}
 	return at ? &a->plan->steps[*at] : NULL;
 }

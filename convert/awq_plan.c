@@ -34,10 +34,9 @@ static enum qc_status open_original(struct qc_awq *a, struct qc_err *err)
 		.stop = a->options->stop,
 		.mem_limit = a->plan->calibration.share,
 	};
-	enum qc_status s = qc_model_open(&a->model, a->plan->model->path, err);
+	enum qc_status s =
+		qc_adapters_open(&a->model, a->plan->model->path, a->plan->target, a->options, err);
 
-	if (!s)
-		s = qc_adapters_apply(&a->model, a->plan->target, a->options, err);
 	if (!s)
 		s = qc_tune_supports(a->plan, &a->model, err);
 	if (!s)
@@ -99,17 +98,15 @@ static enum qc_status build_scaled(struct qc_awq *a, struct qc_plan *plain, unsi
 	struct qc_model *model = calloc(1, sizeof(*model));
 	struct qc_channel_scales *scales = calloc(1, sizeof(*scales));
 	struct qc_imatrix weights = {0};
+	const struct qc_plan_given given = {plain->learnt ? &weights : NULL, scales};
 	enum qc_status s = model && scales ? qc_awq_fold(a, kinds, scales, err) : qc_no_memory(err);
 
 	if (!s)
-		s = qc_model_open(model, plain->model->path, err);
-	if (!s)
-		s = qc_adapters_apply(model, plain->target, a->options, err);
+		s = qc_adapters_open(model, plain->model->path, plain->target, a->options, err);
 	if (!s && plain->learnt)
 		s = qc_imatrix_merge(&weights, &plain->imatrix, 0, err);
 	if (!s)
-		s = qc_plan_build_scaled(plan, model, plain->target, a->options,
-					 plain->learnt ? &weights : NULL, scales, err);
+		s = qc_plan_build_given(plan, model, plain->target, a->options, &given, err);
 	qc_imatrix_clear(&weights);
 	if (!s) {
 		plan->own_model = model;

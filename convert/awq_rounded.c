@@ -135,10 +135,8 @@ static enum qc_status round_all(const struct qc_plan *plan, struct qc_model *mod
 static enum qc_status open_rounded(const struct qc_awq *a, const struct qc_plan *plan,
 				   struct qc_model *model, struct qc_err *err)
 {
-	enum qc_status s = qc_model_open(model, a->model.path, err);
+	enum qc_status s = qc_adapters_open(model, a->model.path, plan->target, a->options, err);
 
-	if (!s)
-		s = qc_adapters_apply(model, plan->target, a->options, err);
 	if (!s)
 		s = qc_plan_bring_to_layout(model, plan->target, a->options, err);
 	if (!s && plan->scales)

@@ -125,10 +125,9 @@ static enum qc_status wrap(struct probe *p, struct qc_err *err)
 static enum qc_status open_model(const struct probe *p, struct qc_model *model, struct qc_err *err)
 {
 	const struct qc_plan *plan = p->budget->plan;
-	enum qc_status s = qc_model_open(model, plan->model->path, err);
+	enum qc_status s =
+		qc_adapters_open(model, plan->model->path, plan->target, p->budget->options, err);
 
-	if (!s)
-		s = qc_adapters_apply(model, plan->target, p->budget->options, err);
 	return s ? s : qc_model_set_layout(model, QC_LAYOUT_GGUF, err);
 }
 

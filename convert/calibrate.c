@@ -7,12 +7,8 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "convert/writer.h"
-
-enum {
-	MOST_GROUP = 64, /* windows: more make no weight cheaper to decode */
-	DEFAULT_MEMORY = 1 << 30,
-};
 
 static size_t window_length(const struct qc_calibrate_options *options)
 {
@@ -84,14 +80,14 @@ static enum qc_status open_forward(struct qc_calibration *c, struct qc_err *err)
 	stats = qc_stats_bytes(qc_forward_graph(c->forward));
 	qc_forward_close(c->forward);
 	c->forward = NULL;
-	c->memory = c->options->mem_limit ? c->options->mem_limit : DEFAULT_MEMORY + stats;
+	c->memory = c->options->mem_limit ? c->options->mem_limit : QC_COLLECT_MEMORY + stats;
 	options.mem_limit = c->memory > stats ? c->memory - stats : 1;
 	return qc_forward_open(&c->forward, &c->model, &options, err);
 }
 
 static enum qc_status check_memory(struct qc_calibration *c, struct qc_err *err)
 {
-	const size_t most = c->windows.n < MOST_GROUP ? c->windows.n : MOST_GROUP;
+	const size_t most = c->windows.n < QC_COLLECT_MOST ? c->windows.n : QC_COLLECT_MOST;
 	struct qc_collect_plan plan;
 
 	if (!c->resumed)
@@ -276,16 +272,9 @@ static enum qc_status collect(struct qc_calibration *c, struct qc_err *err)
 	return s ? s : qc_model_unchanged(&c->model, err);
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static enum qc_status from_text(struct qc_calibration *c, struct qc_err *err)
 {
-	const char *text = base_name(c->options->text);
+	const char *text = qc_text_base_name(c->options->text);
 	enum qc_status s = collect(c, err);
 
 	if (!s)
@@ -315,7 +304,7 @@ static enum qc_status add_inputs(struct qc_calibration *c, struct qc_err *err)
 
 static bool is_legacy(const struct qc_calibrate_options *options)
 {
-	const char *dot = strrchr(base_name(options->output), '.');
+	const char *dot = strrchr(qc_text_base_name(options->output), '.');
 
 	return options->legacy || (dot && !strcasecmp(dot, ".dat"));
 }

@@ -86,6 +86,16 @@ void cli_json_field(const char *before, const char *key, const char *text)
 		fputs("null", stdout);
 }
 
+void cli_json_names(const char *key, const char *const *names, size_t n)
+{
+	printf(",\n  \"%s\": [", key);
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? ", " : "", stdout);
+		qc_json_print_string(stdout, names[i], strlen(names[i]));
+	}
+	putchar(']');
+}
+
 /* "512", "64k", "1.5G", "128MiB": suffixes are binary, as --mem-limit's readers expect of memory;
  * with `decimal`, as llama-gguf-split's readers expect of files, only those with an "i" are. */
 static bool parse_size(const char *text, bool decimal, uint64_t *out)

@@ -87,6 +87,8 @@ void cli_print_text(FILE *out, const char *text, size_t len);
 /* One member of a JSON object on stdout, with `before` (a comma, a brace) in front; a NULL text is
  * null. */
 void cli_json_field(const char *before, const char *key, const char *text);
+/* One that is an array of names, on a line of its own behind another member. */
+void cli_json_names(const char *key, const char *const *names, size_t n);
 
 /* cmd_values.c: a metadata value on stdout; for people long ones are cut short. */
 struct qc_kv;

@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "convert/calibrate.h"
 #include "convert/cli.h"
 
@@ -18,20 +18,12 @@ struct clock {
 	bool open;
 };
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* One updating line on a terminal, else a plain one about every ten percent. */
 static void show_progress(void *user, double part, size_t done, size_t n)
 {
 	struct clock *clock = user;
 	const bool terminal = isatty(STDERR_FILENO);
-	const double time = now();
+	const double time = qc_seconds();
 	const unsigned tenth = (unsigned)(part * 10);
 	double left;
 

@@ -47,9 +47,7 @@ static int run_convert(struct cli_args *args)
 	enum qc_status s = qc_convert_target(args->operands[1], &target, &err);
 
 	if (!s)
-		s = qc_model_open(&model, args->operands[0], &err);
-	if (!s)
-		s = qc_adapters_apply(&model, target, &args->options, &err);
+		s = qc_adapters_open(&model, args->operands[0], target, &args->options, &err);
 	if (!s)
 		s = qc_plan_build(&plan, &model, target, &args->options, &err);
 	if (!s && args->dry_run)

@@ -143,16 +143,6 @@ static void json_side(const char *name, const struct qc_kv *kv)
 	putchar('}');
 }
 
-static void json_names(const char *key, const char *const *names, size_t n)
-{
-	printf(",\n  \"%s\": [", key);
-	for (size_t i = 0; i < n; i++) {
-		fputs(i ? ", " : "", stdout);
-		qc_json_print_string(stdout, names[i], strlen(names[i]));
-	}
-	putchar(']');
-}
-
 static void json_number(const char *key, double value)
 {
 	if (isfinite(value))
@@ -165,9 +155,9 @@ static void json_tensors(const struct qc_check_report *r)
 {
 	bool first = true;
 
-	json_names("removed", r->missing, r->n_missing);
-	json_names("added", r->extra, r->n_extra);
-	json_names("other_shape", r->mismatched, r->n_mismatched);
+	cli_json_names("removed", r->missing, r->n_missing);
+	cli_json_names("added", r->extra, r->n_extra);
+	cli_json_names("other_shape", r->mismatched, r->n_mismatched);
 	fputs(",\n  \"tensors\": [", stdout);
 	for (size_t i = 0; i < r->n_errors; i++) {
 		const struct qc_tensor_error *e = &r->errors[i];

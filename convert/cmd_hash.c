@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "convert/check.h"
 #include "convert/cli.h"
 #include "convert/digest.h"
@@ -35,7 +36,6 @@ static enum qc_status print_files(const struct qc_model *model, const struct cli
 				  struct qc_err *err)
 {
 	for (size_t i = 0; i < model->n_files; i++) {
-		const char *path = model->files[i]->path, *slash = strrchr(path, '/');
 		struct qc_digest128 digest;
 		enum qc_status s = qc_hash_file(model->files[i], &args->options, &digest, err);
 		char hex[33];
@@ -43,7 +43,7 @@ static enum qc_status print_files(const struct qc_model *model, const struct cli
 		if (s)
 			return s;
 		qc_digest128_hex(digest, hex);
-		printf("%s  %s\n", hex, slash ? slash + 1 : path);
+		printf("%s  %s\n", hex, qc_text_base_name(model->files[i]->path));
 	}
 	return QC_OK;
 }

@@ -172,7 +172,7 @@ static void print_findings(FILE *out, const struct qc_plan *plan)
 /* What calibration has come to: KL divergences on the held-out windows. */
 static void print_calibration(FILE *out, const struct qc_plan *plan)
 {
-	const struct qc_calibration *c = &plan->calibration;
+	const struct qc_calibrated *c = &plan->calibration;
 
 	if (!c->done)
 		return;

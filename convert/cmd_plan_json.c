@@ -116,7 +116,7 @@ void cli_json_plan(const struct qc_plan *plan, const char *output)
 void cli_json_summary(const struct qc_plan *plan, const struct qconv_summary *summary,
 		      const char *output)
 {
-	const struct qc_calibration *c = &plan->calibration;
+	const struct qc_calibrated *c = &plan->calibration;
 	const struct qc_scaling *a = &plan->awq;
 	size_t n_exact = 0;
 

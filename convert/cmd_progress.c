@@ -1,18 +1,10 @@
 /* Progress: one updating line on a terminal, plain lines in a log; always on stderr. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "convert/cli.h"
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void cli_progress_start(struct cli_progress *progress, bool quiet)
 {
@@ -21,7 +13,7 @@ void cli_progress_start(struct cli_progress *progress, bool quiet)
 	memset(progress, 0, sizeof(*progress));
 	progress->quiet = quiet;
 	progress->terminal = isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
-	progress->started = now();
+	progress->started = qc_seconds();
 }
 
 /* A new phase starts its own clock and its own tenths. */
@@ -61,7 +53,7 @@ static void format_line(const struct qconv_progress *state, double seconds, char
 void cli_progress_show(const struct qconv_progress *state, void *user)
 {
 	struct cli_progress *progress = user;
-	double time = now();
+	double time = qc_seconds();
 	unsigned tenth =
 		state->bytes_total ? (unsigned)(state->bytes_done * 10.0 / state->bytes_total) : 10;
 	char line[192];

@@ -139,16 +139,6 @@ static void json_findings(const struct qc_findings *findings)
 	fputs(findings->n ? "\n  ]" : "]", stdout);
 }
 
-static void json_names(const char *key, const char *const *names, size_t n)
-{
-	printf(",\n  \"%s\": [", key);
-	for (size_t i = 0; i < n; i++) {
-		fputs(i ? ", " : "", stdout);
-		qc_json_print_string(stdout, names[i], strlen(names[i]));
-	}
-	putchar(']');
-}
-
 /* JSON has no infinity: an exact tensor has no SQNR. */
 static void json_error(const struct qc_tensor_error *error)
 {
@@ -182,9 +172,9 @@ static void print_json(const struct qc_check_report *report, const struct qc_fin
 	if (args->against) {
 		printf(",\n  \"exact\": %zu,\n  \"rel_rmse\": %.9g", report->n_exact,
 		       report->total_rel_rmse);
-		json_names("missing", report->missing, report->n_missing);
-		json_names("extra", report->extra, report->n_extra);
-		json_names("other_shape", report->mismatched, report->n_mismatched);
+		cli_json_names("missing", report->missing, report->n_missing);
+		cli_json_names("extra", report->extra, report->n_extra);
+		cli_json_names("other_shape", report->mismatched, report->n_mismatched);
 		fputs(",\n  \"errors\": [\n", stdout);
 		for (size_t i = 0; i < report->n_errors; i++) {
 			json_error(&report->errors[i]);

@@ -44,20 +44,14 @@ struct compare {
 	struct qc_err err;
 };
 
-/* Whether the raw rows are all there is to the values. */
-static bool has_raw(const struct qc_tensor *tensor)
-{
-	return tensor->source->ops->read_raw && !tensor->scale;
-}
-
 static bool decodes(const struct qc_tensor *tensor)
 {
-	return !has_raw(tensor) || tensor->source->type->dequantize;
+	return !qc_tensor_has_raw(tensor) || tensor->source->type->dequantize;
 }
 
 static bool both_raw(const struct qc_tensor *a, const struct qc_tensor *b)
 {
-	return has_raw(a) && has_raw(b) && a->source->type == b->source->type;
+	return qc_tensor_has_raw(a) && qc_tensor_has_raw(b) && a->source->type == b->source->type;
 }
 
 bool qc_compare_possible(const struct qc_tensor *file, const struct qc_tensor *source)
@@ -124,7 +118,7 @@ static enum qc_status side_read(struct side *side, const struct qc_tensor *tenso
 	uint64_t row = part->first / source->cols, n = part->n / source->cols;
 	enum qc_status s;
 
-	if (!has_raw(tensor) && !factors->values)
+	if (!qc_tensor_has_raw(tensor) && !factors->values)
 		return qc_source_read_f32(source, row, n, side->f32, &side->scratch, err);
 	s = qc_source_read_raw(source, row, n, side->raw, &side->scratch, err);
 	if (s || !source->type->dequantize)
@@ -146,7 +140,7 @@ static enum qc_status check_blocks(const struct part *part, const uint8_t *raw, 
 	uint64_t cols = tensor->n_dims ? tensor->dims[0] : 1, element;
 	size_t n = blocks_of(source, part->n), bad;
 
-	if (!has_raw(tensor) || !source->type->check)
+	if (!qc_tensor_has_raw(tensor) || !source->type->check)
 		return QC_OK;
 	bad = source->type->check(raw, n);
 	if (bad == n)

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "convert/adapters.h"
 #include "convert/awq_plan.h"
 #include "convert/check.h"
@@ -152,14 +152,6 @@ static enum qc_status produce(struct conversion *c, struct qc_err *err)
 	return s;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* The same plan, with weights that the text gives; the model is opened anew, as planning has
  * brought it into the target's layout. */
 static enum qc_status learn(struct conversion *c, struct qc_err *err)
@@ -168,6 +160,7 @@ static enum qc_status learn(struct conversion *c, struct qc_err *err)
 	const struct qc_format *target = c->plan->target;
 	char *path = strdup(model->path);
 	struct qc_imatrix weights = {0};
+	const struct qc_plan_given given = {.weights = &weights};
 	enum qc_status s = path ? prepare(c, err) : qc_no_memory(err);
 
 	if (!s)
@@ -175,12 +168,10 @@ static enum qc_status learn(struct conversion *c, struct qc_err *err)
 	if (!s) {
 		qc_plan_clear(c->plan);
 		qc_model_close(model);
-		s = qc_model_open(model, path, err);
+		s = qc_adapters_open(model, path, target, c->options, err);
 	}
 	if (!s)
-		s = qc_adapters_apply(model, target, c->options, err);
-	if (!s)
-		s = qc_plan_build_weighted(c->plan, model, target, c->options, &weights, err);
+		s = qc_plan_build_given(c->plan, model, target, c->options, &given, err);
 	qc_imatrix_clear(&weights);
 	free(path);
 	return s;
@@ -191,7 +182,7 @@ enum qc_status qc_convert_plan(struct qc_plan *plan, const char *output,
 			       struct qc_err *err)
 {
 	struct conversion c = {.plan = plan, .options = options, .output = output};
-	double started = now();
+	double started = qc_seconds();
 	enum qc_status s = plan->learning.peak ? learn(&c, err) : QC_OK;
 
 	if (!s)
@@ -202,7 +193,7 @@ enum qc_status qc_convert_plan(struct qc_plan *plan, const char *output,
 			.n_weights = plan->n_weights,
 			.source_bytes = plan->source_bytes,
 			.output_bytes = plan->out.total_bytes,
-			.seconds = now() - started,
+			.seconds = qc_seconds() - started,
 		};
 		qc_digest128_hex(c.results.file, summary->xxh3_128);
 	}
@@ -241,9 +232,7 @@ int qconv_convert(const char *input, const char *output, const struct qconv_opti
 	if (!options)
 		options = &defaults;
 	if (!s)
-		s = qc_model_open(&model, input, &err);
-	if (!s)
-		s = qc_adapters_apply(&model, target, options, &err);
+		s = qc_adapters_open(&model, input, target, options, &err);
 	if (!s)
 		s = qc_plan_build(&plan, &model, target, options, &err);
 	if (!s)

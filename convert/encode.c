@@ -267,7 +267,7 @@ static enum qc_status encode_rows(struct qc_encoder *encoder, const struct qc_st
 	return s;
 }
 
-/* Blocks into pieces, nothing decoded. */
+/* Blocks into pieces, nothing decoded; without raw rows the packing reads the source. */
 static enum qc_status repack(struct qc_encoder *encoder, const struct qc_step *step, uint64_t unit,
 			     uint64_t n, uint8_t *raw, uint8_t *out, struct qc_err *err)
 {
@@ -275,38 +275,24 @@ static enum qc_status repack(struct qc_encoder *encoder, const struct qc_step *s
 	struct place at = {step, rows.first, rows.n};
 	uint8_t *pieces[QC_MAX_PIECES];
 	struct qc_pack_range range = {.step = step,
-				      .raw = raw,
+				      .raw = step->raw ? raw : NULL,
 				      .unit = unit,
 				      .n_units = n,
 				      .n_elems = qc_step_elems(step, unit, n),
 				      .isa = encoder->isa,
 				      .out = pieces};
 
+	for (size_t i = 0; i < step->n_pieces; i++)
+		pieces[i] = out + qc_step_buffer(step, i, n);
+	if (!step->raw)
+		return step->packing->move(&range, &encoder->scratch, err) ? in_tensor(step, err)
+									   : QC_OK;
 	if (qc_source_read_raw(step->source, rows.first, rows.n, raw, &encoder->scratch, err))
 		return in_tensor(step, err);
 	if (check_copied(encoder, &at, raw, err))
 		return err->status;
-	for (size_t i = 0; i < step->n_pieces; i++)
-		pieces[i] = out + qc_step_buffer(step, i, n);
 	step->packing->repack(&range);
 	return QC_OK;
-}
-
-/* The same where the packing reads the source. */
-static enum qc_status move(struct qc_encoder *encoder, const struct qc_step *step, uint64_t unit,
-			   uint64_t n, uint8_t *out, struct qc_err *err)
-{
-	uint8_t *pieces[QC_MAX_PIECES];
-	struct qc_pack_range range = {.step = step,
-				      .unit = unit,
-				      .n_units = n,
-				      .n_elems = qc_step_elems(step, unit, n),
-				      .isa = encoder->isa,
-				      .out = pieces};
-
-	for (size_t i = 0; i < step->n_pieces; i++)
-		pieces[i] = out + qc_step_buffer(step, i, n);
-	return step->packing->move(&range, &encoder->scratch, err) ? in_tensor(step, err) : QC_OK;
 }
 
 /* What the chunks of a range have in common. */
@@ -392,8 +378,6 @@ enum qc_status qc_encode_units(struct qc_encoder *encoder, const struct qc_step 
 {
 	if (!step->packing)
 		return encode_rows(encoder, step, unit, n, raw, out, err);
-	if (step->copy && !step->raw)
-		return move(encoder, step, unit, n, out, err);
 	return step->copy ? repack(encoder, step, unit, n, raw, out, err)
 			  : pack(encoder, step, unit, n, raw, out, false, err);
 }

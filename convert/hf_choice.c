@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
 #include "convert/hf_fused.h"
 #include "convert/method.h"
 #include "convert/user_rules.h"
@@ -42,13 +43,6 @@ static const struct {
 	{"shared_expert_gate", "router of experts", true, true},
 };
 
-static const char *last_component(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return dot ? dot + 1 : name;
-}
-
 /* The name without ".weight", in the plan's arena; NULL when it has no such end (or memory is out).
  */
 static const char *module_of(const struct chooser *c, const struct qc_tensor *tensor)
@@ -64,11 +58,8 @@ static const char *module_of(const struct chooser *c, const struct qc_tensor *te
 /* Experts in one tensor: [experts, in, out] or [experts, out, in], without ".weight". */
 static bool is_fused_experts(const struct qc_tensor *tensor)
 {
-	static const char end[] = "_proj";
-	size_t len = strlen(tensor->stored_name), n = sizeof(end) - 1;
-
-	return tensor->n_dims == 3 && strstr(tensor->stored_name, "experts.") && len > n &&
-	       !strcmp(tensor->stored_name + len - n, end);
+	return tensor->n_dims == 3 && strstr(tensor->stored_name, "experts.") &&
+	       qc_text_ends(tensor->stored_name, "_proj");
 }
 
 /* Why the tensor is no weight to be packed; NULL when it is one. *list as above. */
@@ -82,7 +73,7 @@ static const char *why_kept(const struct qc_tensor *tensor, const char *module, 
 	if (!module)
 		return "name does not end in '.weight'";
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-		bool found = kept[i].last ? !strcmp(last_component(module), kept[i].part)
+		bool found = kept[i].last ? !strcmp(qc_text_behind(module, '.'), kept[i].part)
 					  : strstr(module, kept[i].part) != NULL;
 
 		if (!found)

@@ -1,8 +1,8 @@
 #include "convert/learn.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "base/text.h"
 #include "calib/collect.h"
 #include "convert/adapters.h"
 #include "convert/budget.h"
@@ -10,9 +10,7 @@
 
 enum {
 	MOST_WINDOWS = 256,
-	HELD_OUT = 8,		  /* one in so many */
-	GROUP = 64,		  /* windows: more make no weight cheaper to decode */
-	DEFAULT_MEMORY = 1 << 30, /* of activations */
+	HELD_OUT = 8, /* one in so many */
 };
 
 bool qc_learn_asked(const struct qconv_options *options)
@@ -114,13 +112,13 @@ static enum qc_status open_forward(struct learner *l, uint64_t memory, struct qc
 static enum qc_status fit(struct learner *l, struct qc_err *err)
 {
 	const uint64_t limit = l->options->mem_limit;
-	const size_t most = l->windows.n < GROUP ? l->windows.n : GROUP;
+	const size_t most = l->windows.n < QC_COLLECT_MOST ? l->windows.n : QC_COLLECT_MOST;
 	struct qc_collect_plan plan;
 	uint64_t memory;
 	enum qc_status s;
 
 	l->cost.sums = qc_stats_bytes(qc_forward_graph(l->forward));
-	memory = limit ? limit : DEFAULT_MEMORY + l->cost.sums;
+	memory = limit ? limit : QC_COLLECT_MEMORY + l->cost.sums;
 	s = open_forward(l, memory > l->cost.sums ? memory - l->cost.sums : 1, err);
 	if (s)
 		return s;
@@ -145,9 +143,7 @@ static enum qc_status open_learner(struct learner *l, const struct qc_plan *plan
 
 	*l = (struct learner){
 		.plan = plan, .options = options, .stats = {.threads = options->threads}};
-	s = qc_model_open(&l->model, plan->model->path, err);
-	if (!s)
-		s = qc_adapters_apply(&l->model, plan->target, options, err);
+	s = qc_adapters_open(&l->model, plan->model->path, plan->target, options, err);
 	if (!s)
 		s = qc_model_set_layout(&l->model, QC_LAYOUT_GGUF, err);
 	if (!s)
@@ -162,8 +158,7 @@ static enum qc_status open_learner(struct learner *l, const struct qc_plan *plan
 
 static enum qc_status name_text(const struct learner *l, struct qc_imatrix *im, struct qc_err *err)
 {
-	const char *slash = strrchr(l->options->calib, '/');
-	const char *name = slash ? slash + 1 : l->options->calib;
+	const char *name = qc_text_base_name(l->options->calib);
 
 	im->n_chunks = (uint32_t)l->windows.n;
 	im->chunk_size = (uint32_t)l->windows.length;

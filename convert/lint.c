@@ -72,11 +72,6 @@ const char *lint_shape_text(struct lint *lint, const struct qc_tensor *tensor)
 	return lint_text(lint, "%s %s", tensor->source->type->name, shape);
 }
 
-uint64_t lint_divide_up(uint64_t n, uint64_t by)
-{
-	return n / by + (n % by != 0);
-}
-
 /* Without dimensions of 1 at the end (those that a safetensors shape begins with). */
 static uint32_t rank_of(uint32_t n_dims, const uint64_t *dims)
 {

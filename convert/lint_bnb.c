@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/checked.h"
 #include "convert/lint_rules.h"
 #include "formats/bnb_state.h"
 #include "quant/bnb.h"
@@ -84,11 +85,11 @@ static enum qc_status check_codes(struct lint *lint, const struct lint_module *m
 		return lint_report(lint, QC_LINT_ERROR, lint_module_subject(lint, module),
 				   lint_text(lint, "no '%.300s.weight'", module->name),
 				   "the codes that it belongs to");
-	if (qc_tensor_stored_bytes(codes) == lint_divide_up(state->elems, 2))
+	if (qc_tensor_stored_bytes(codes) == qc_divide_up(state->elems, 2))
 		return QC_OK;
 	return lint_report(lint, QC_LINT_ERROR, codes->stored_name, lint_shape_text(lint, codes),
 			   lint_text(lint, "%llu bytes for the %llu weights of its quant_state",
-				     (unsigned long long)lint_divide_up(state->elems, 2),
+				     (unsigned long long)qc_divide_up(state->elems, 2),
 				     (unsigned long long)state->elems));
 }
 
@@ -120,7 +121,7 @@ enum qc_status lint_bnb4_shapes(struct lint *lint, const struct lint_module *mod
 
 	if (s || !ok)
 		return s;
-	blocks = lint_divide_up(state.elems, state.blocksize);
+	blocks = qc_divide_up(state.elems, state.blocksize);
 	s = check_codes(lint, module, &state);
 	if (!s)
 		s = expect_count(lint, module, PART_ABSMAX, blocks);
@@ -128,7 +129,7 @@ enum qc_status lint_bnb4_shapes(struct lint *lint, const struct lint_module *mod
 		s = expect_count(lint, module, PART_QUANT_MAP, 16);
 	if (!s && state.nested)
 		s = expect_count(lint, module, PART_NESTED_ABSMAX,
-				 lint_divide_up(blocks, state.nested_blocksize));
+				 qc_divide_up(blocks, state.nested_blocksize));
 	if (!s && state.nested)
 		s = expect_count(lint, module, PART_NESTED_QUANT_MAP, 256);
 	return s ? s : check_nesting(lint, module, &state);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "convert/lint_rules.h"
 
 #define MAX_CONFIG_BYTES (16u << 20)
@@ -85,9 +86,8 @@ static qc_json_value object_at(const struct qc_json *json, const char *path)
 static bool is_mistral(const struct lint *lint)
 {
 	const char *path = lint->model.n_files ? lint->model.files[0]->path : "";
-	const char *slash = strrchr(path, '/');
 
-	return !strncmp(slash ? slash + 1 : path, "consolidated", strlen("consolidated"));
+	return !strncmp(qc_text_base_name(path), "consolidated", strlen("consolidated"));
 }
 
 enum qc_status lint_config_load(struct lint *lint)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/checked.h"
 #include "convert/lint_rules.h"
 #include "quant/types.h"
 
@@ -105,14 +106,14 @@ static bool fits(const struct lint *lint, qc_json_value weights, const struct li
 		return false;
 	if (!qc_json_equals(json, qc_json_get(json, weights, "type"), is_float ? "float" : "int"))
 		return false;
-	if (m->words && m->inputs < 1u << 31 && m->words != lint_divide_up(m->inputs * bits, 32) &&
-	    m->words != lint_divide_up(m->inputs, 32 / bits))
+	if (m->words && m->inputs < 1u << 31 && m->words != qc_divide_up(m->inputs * bits, 32) &&
+	    m->words != qc_divide_up(m->inputs, 32 / bits))
 		return false;
 	if (scheme->num_bits == 8 && is_float)
 		return true; /* blocks of both axes: lint_fp8.c */
 	if (!qc_json_u64(json, qc_json_get(json, weights, "group_size"), &size) || !size)
 		return m->groups == 1;
-	return lint_divide_up(m->inputs, size) == m->groups;
+	return qc_divide_up(m->inputs, size) == m->groups;
 }
 
 static enum qc_status check_groups(struct lint *lint, const struct lint_module *module)

@@ -6,17 +6,11 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/text.h"
 #include "convert/lint_rules.h"
 #include "formats/format.h"
 #include "formats/hf.h"
 #include "formats/safetensors.h"
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* A file of the model's directory; NULL when memory is out. */
 static const char *path_of(struct lint *lint, const char *name)
@@ -38,7 +32,7 @@ static enum qc_status check_tensors(struct lint *lint, const struct qc_hf_index 
 	for (size_t i = 0; !s && i < lint->model.n_tensors; i++) {
 		const struct qc_tensor *tensor = &lint->model.tensors[i];
 		const char *name = tensor->stored_name;
-		const char *file = base_name(lint->model.files[tensor->file]->path);
+		const char *file = qc_text_base_name(lint->model.files[tensor->file]->path);
 		const uint64_t *shard = qc_strmap_find(&index->tensors, name, strlen(name));
 		bool was_there;
 
@@ -59,11 +53,6 @@ static enum qc_status check_tensors(struct lint *lint, const struct qc_hf_index 
 	return s;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Entries of the index that are in no file, sorted: the order of slots means nothing. */
 static enum qc_status check_entries(struct lint *lint, const struct qc_hf_index *index,
 				    const struct qc_strmap *met)
@@ -79,7 +68,7 @@ static enum qc_status check_entries(struct lint *lint, const struct qc_hf_index 
 			names[n++] = slot->key;
 	}
 	if (n)
-		qsort(names, n, sizeof(*names), by_name);
+		qsort(names, n, sizeof(*names), qc_text_order);
 	for (size_t i = 0; !s && i < n; i++) {
 		const uint64_t *shard = qc_strmap_find(&index->tensors, names[i], strlen(names[i]));
 
@@ -190,7 +179,7 @@ static enum qc_status check_presence(struct lint *lint)
 			"an index");
 	if (has_index && exists(single) &&
 	    (lint->model.n_files != 1 ||
-	     strcmp(base_name(lint->model.files[0]->path), "model.safetensors") != 0))
+	     strcmp(qc_text_base_name(lint->model.files[0]->path), "model.safetensors") != 0))
 		return lint_report(lint, QC_LINT_WARNING, "model.safetensors",
 				   "there beside an index of other files", "one of the two");
 	return QC_OK;
@@ -225,7 +214,7 @@ static enum qc_status check_format_of(struct lint *lint, const struct qc_file *f
 	free(text);
 	if (s || ok)
 		return s;
-	return lint_report(lint, QC_LINT_WARNING, base_name(file->path),
+	return lint_report(lint, QC_LINT_WARNING, qc_text_base_name(file->path),
 			   "no \"format\" in __metadata__", "\"pt\"");
 }
 

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/checked.h"
 #include "convert/lint_rules.h"
 #include "quant/types.h"
 
@@ -46,7 +47,7 @@ static bool is_mx(const struct qc_tensor *weight, const struct qc_tensor *scale)
 {
 	return (scale->source->type == &qc_u8 || scale->source->type == &qc_f8_e8m0) &&
 	       scale->n_dims == weight->n_dims &&
-	       scale->dims[0] == lint_divide_up(weight->dims[0], MX_GROUP);
+	       scale->dims[0] == qc_divide_up(weight->dims[0], MX_GROUP);
 }
 
 /* Scales of a [out, in] weight that are neither one nor one a row. */
@@ -61,8 +62,8 @@ static enum qc_status check_blocks(struct lint *lint, const struct qc_tensor *we
 	if (is_mx(weight, scale))
 		return QC_OK;
 	if (config_block(lint, block)) {
-		dims[0] = lint_divide_up(in, block[1]);
-		dims[1] = lint_divide_up(out, block[0]);
+		dims[0] = qc_divide_up(in, block[1]);
+		dims[1] = qc_divide_up(out, block[0]);
 		return lint_expect_shape(lint, scale, 2, dims);
 	}
 	if (n == 2 && have[0] <= in && have[1] <= out && lint_config_method_is(lint, "fp8") &&

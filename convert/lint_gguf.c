@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "convert/lint_rules.h"
 #include "formats/arch/arch.h"
 #include "quant/types.h"
@@ -214,13 +215,6 @@ static enum qc_status check_rope(struct lint *lint)
 			   lint_text(lint, "%u, the size of an attention head", head));
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	const size_t len = strlen(text), n = strlen(end);
-
-	return len > n && !strcmp(text + len - n, end);
-}
-
 static enum qc_status check_experts(struct lint *lint)
 {
 	uint32_t n = 0, used = 0;
@@ -236,7 +230,7 @@ static enum qc_status check_experts(struct lint *lint)
 	for (size_t i = 0; !s && i < lint->model.n_tensors; i++) {
 		const struct qc_tensor *t = &lint->model.tensors[i];
 
-		if (ends_with(t->stored_name, "_exps.weight") &&
+		if (qc_text_ends(t->stored_name, "_exps.weight") &&
 		    (t->n_dims > 2 ? t->dims[2] : 1) != n)
 			s = lint_report(
 				lint, QC_LINT_ERROR, t->stored_name,

@@ -5,15 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "convert/lint_rules.h"
 #include "quant/types.h"
-
-static bool ends_with(const char *text, const char *end)
-{
-	const size_t len = strlen(text), n = strlen(end);
-
-	return len > n && !strcmp(text + len - n, end);
-}
 
 /* Weights for which llama.cpp looks for a ".scale" beside them: parts of what follows "blk.N.". */
 static bool may_have_scale(const char *name)
@@ -96,15 +90,15 @@ static enum qc_status check_scale(struct lint *lint, const struct qc_tensor *t,
 				  const struct qc_strmap *names)
 {
 	const char *name = t->stored_name;
-	const char *suffix = ends_with(name, ".input_scale") ? ".input_scale"
-			     : ends_with(name, ".scale")     ? ".scale"
-							     : NULL;
+	const char *suffix = qc_text_ends(name, ".input_scale") ? ".input_scale"
+			     : qc_text_ends(name, ".scale")	? ".scale"
+								: NULL;
 	const struct qc_tensor *weight;
 	size_t stem;
 
 	if (!suffix || t->row) /* some architectures have scales of their own */
 		return QC_OK;
-	if (ends_with(name, ".weight.scale") || ends_with(name, ".weight.input_scale"))
+	if (qc_text_ends(name, ".weight.scale") || qc_text_ends(name, ".weight.input_scale"))
 		return lint_report(lint, QC_LINT_ERROR, name, "a name that llama.cpp does not know",
 				   "the weight's with .scale in place of .weight");
 	stem = strlen(name) - strlen(suffix);
@@ -146,7 +140,7 @@ static enum qc_status check_nvfp4(struct lint *lint)
 	enum qc_status s;
 
 	for (size_t i = 0; i < lint->model.n_tensors; i++) {
-		if (ends_with(lint->model.tensors[i].stored_name, ".scale"))
+		if (qc_text_ends(lint->model.tensors[i].stored_name, ".scale"))
 			return QC_OK; /* whoever wrote it knows */
 		if (!t && lint->model.tensors[i].source->type == &qc_nvfp4)
 			t = &lint->model.tensors[i];

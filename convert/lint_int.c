@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/checked.h"
 #include "convert/lint_rules.h"
 #include "quant/types.h"
 
@@ -64,10 +65,10 @@ enum qc_status lint_gptq_shapes(struct lint *lint, const struct lint_module *mod
 
 	if (!gptq_measure(lint, module, &m))
 		return not_measured(lint, module);
-	s = expect_matrix(lint, module, PART_QWEIGHT, lint_divide_up(m.in * m.bits, 32), m.out);
+	s = expect_matrix(lint, module, PART_QWEIGHT, qc_divide_up(m.in * m.bits, 32), m.out);
 	if (!s)
 		s = expect_matrix(lint, module, PART_QZEROS, m.groups,
-				  lint_divide_up(m.out * m.bits, 32));
+				  qc_divide_up(m.out * m.bits, 32));
 	return s || !order ? s : lint_expect_shape(lint, order, 1, &m.in);
 }
 
@@ -171,7 +172,7 @@ static enum qc_status check_group_size(struct lint *lint, const struct lint_modu
 		return QC_OK;
 	if (!qc_json_i64(&lint->config.json, setting(lint, "group_size"), &size) || !size)
 		return QC_OK;
-	groups = size < 0 ? 1 : lint_divide_up(m.in, (uint64_t)size);
+	groups = size < 0 ? 1 : qc_divide_up(m.in, (uint64_t)size);
 	if (groups == m.groups)
 		return QC_OK;
 	return lint_report(lint, QC_LINT_ERROR, scales->stored_name,
@@ -190,7 +191,7 @@ static enum qc_status check_bits(struct lint *lint, const struct lint_module *mo
 	if (!is_matrix(zeros) || !is_matrix(scales) ||
 	    !qc_json_u64(&lint->config.json, setting(lint, "bits"), &bits) || bits > 8)
 		return QC_OK;
-	want = lint_divide_up(scales->dims[0] * bits, 32);
+	want = qc_divide_up(scales->dims[0] * bits, 32);
 	if (zeros->dims[0] == want)
 		return QC_OK;
 	return lint_report(lint, QC_LINT_ERROR, zeros->stored_name, lint_shape_text(lint, zeros),
@@ -228,7 +229,7 @@ static enum qc_status check_order(struct lint *lint, const struct lint_module *m
 	if (!tensor || !gptq_measure(lint, module, &m))
 		return QC_OK;
 	order.groups = m.groups;
-	order.size = lint_divide_up(m.in, m.groups);
+	order.size = qc_divide_up(m.in, m.groups);
 	s = lint_each_part(lint, tensor, scan_order, &order);
 	if (s)
 		return s;
@@ -305,29 +306,6 @@ static enum qc_status check_version(struct lint *lint, const struct lint_module 
 			   lint_text(lint, "version \"%.40s\" over tensors packed for gemm", text),
 			   "\"gemm\"");
 }
-
-static const struct qc_qtype *const i32[] = {&qc_i32, NULL};
-static const struct qc_qtype *const f16[] = {&qc_f16, NULL};
-
-static const struct lint_need gemv_needs[] = {
-	{PART_QWEIGHT, i32, false},
-	{PART_QZEROS, i32, false},
-	{PART_SCALES, f16, false},
-	{.part = LINT_PARTS},
-};
-static const char *const gemv_methods[] = {"awq", NULL};
-
-/* Packed along the inputs, its shapes padded: reading the weights shows what is wrong with them. */
-const struct lint_scheme lint_awq_gemv = {
-	.name = "AWQ (GEMV)",
-	.methods = gemv_methods,
-	.loader = "AutoAWQ and transformers fail; vLLM and SGLang read AWQ's GEMM form only",
-	.needs = gemv_needs,
-	.codes = PART_QWEIGHT,
-	.global = LINT_PARTS,
-	.input = LINT_PARTS,
-	.num_bits = 4,
-};
 
 const struct lint_rule lint_rules_int[] = {
 	{

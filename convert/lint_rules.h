@@ -199,7 +199,6 @@ const char *lint_shape_text(struct lint *lint, const struct qc_tensor *tensor);
 QC_MUST_CHECK
 enum qc_status lint_expect_shape(struct lint *lint, const struct qc_tensor *tensor, uint32_t n_dims,
 				 const uint64_t *dims);
-uint64_t lint_divide_up(uint64_t n, uint64_t by);
 
 /*
  * Modules (lint_modules.c).
@@ -219,7 +218,7 @@ const char *lint_leaf(const char *name);
 /* The tensor that stands for the module in messages: its codes, else any part of it. */
 const char *lint_module_subject(const struct lint *lint, const struct lint_module *module);
 
-/* lint_schemes.c: how the module is stored, by its parts. */
+/* lint_recognize.c: how the module is stored, by its parts; NULL: plainly. */
 const struct lint_scheme *lint_scheme_of(const struct lint *lint, const struct lint_module *module);
 
 /*

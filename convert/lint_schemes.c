@@ -1,6 +1,4 @@
-/* Lint: the ways of storing weights, what each needs beside its codes, and how it is recognised. */
-#include <string.h>
-
+/* Lint: the ways of storing weights and what each needs beside its codes. */
 #include "convert/lint_rules.h"
 #include "quant/types.h"
 
@@ -8,6 +6,7 @@ static const struct qc_qtype *const u8[] = {&qc_u8, NULL};
 static const struct qc_qtype *const i8[] = {&qc_i8, NULL};
 static const struct qc_qtype *const i32[] = {&qc_i32, NULL};
 static const struct qc_qtype *const i64[] = {&qc_i64, &qc_i32, NULL};
+static const struct qc_qtype *const f16[] = {&qc_f16, NULL};
 static const struct qc_qtype *const f32[] = {&qc_f32, NULL};
 static const struct qc_qtype *const e4m3[] = {&qc_f8_e4m3, NULL};
 static const struct qc_qtype *const f8[] = {&qc_f8_e4m3, &qc_f8_e5m2, NULL};
@@ -23,6 +22,7 @@ static const char *const by_mxfp4[] = {"mxfp4", "gpt_oss_mxfp4", NULL};
 static const char *const by_bnb[] = {"bitsandbytes", NULL};
 static const char *const by_gptq[] = {"gptq", "gptq_marlin", "gptqmodel", "auto-round", NULL};
 static const char *const by_awq[] = {"awq", "awq_marlin", "auto-round", NULL};
+static const char *const by_awq_gemv[] = {"awq", NULL};
 static const char *const by_fp8[] = {"fp8",
 				     "modelopt",
 				     "modelopt_mixed",
@@ -323,6 +323,24 @@ const struct lint_scheme lint_awq = {
 	.check_shapes = lint_awq_shapes,
 };
 
+static const struct lint_need awq_gemv_needs[] = {
+	{PART_QWEIGHT, i32, false},
+	{PART_QZEROS, i32, false},
+	{PART_SCALES, f16, false},
+	END,
+};
+/* Packed along the inputs, its shapes padded: reading the weights shows what is wrong with them. */
+const struct lint_scheme lint_awq_gemv = {
+	.name = "AWQ (GEMV)",
+	.methods = by_awq_gemv,
+	.loader = "AutoAWQ and transformers fail; vLLM and SGLang read AWQ's GEMM form only",
+	.needs = awq_gemv_needs,
+	.codes = PART_QWEIGHT,
+	.global = LINT_PARTS,
+	.input = LINT_PARTS,
+	.num_bits = 4,
+};
+
 static const struct lint_need ct_packed_needs[] = {
 	{PART_WEIGHT_PACKED, i32, false},
 	{PART_WEIGHT_SCALE, halves, false},
@@ -361,94 +379,3 @@ const struct lint_scheme lint_ct_int8 = {
 	.num_bits = 8,
 	.check_shapes = lint_ct_int8_shapes,
 };
-
-static bool is_a(const struct qc_tensor *tensor, const struct qc_qtype *const *types)
-{
-	for (; tensor && *types; types++)
-		if (tensor->source->type == *types)
-			return true;
-	return false;
-}
-
-/* AWQ's GEMM form packs along the outputs, so that a row of codes is an eighth as wide as one of
- * scales. */
-static const struct lint_scheme *scheme_of_ints(const struct lint *lint,
-						const struct lint_module *module)
-{
-	const struct qc_tensor *codes = lint_part(lint, module, PART_QWEIGHT);
-	const struct qc_tensor *scales = lint_part(lint, module, PART_SCALES);
-	const struct qc_tensor *zeros = lint_part(lint, module, PART_QZEROS);
-	const bool awq = codes && scales && codes->n_dims && scales->n_dims &&
-			 codes->dims[0] == scales->dims[0] / 8 && !module->part[PART_G_IDX];
-	const bool gemv = codes && scales && zeros && codes->n_dims == 2 && scales->n_dims == 2 &&
-			  zeros->n_dims == 2 && codes->dims[1] == scales->dims[1] &&
-			  codes->dims[1] == zeros->dims[1] && !module->part[PART_G_IDX];
-
-	return awq ? &lint_awq : gemv ? &lint_awq_gemv : &lint_gptq;
-}
-
-static const struct lint_scheme *scheme_of_packed(const struct qc_tensor *codes,
-						  const struct qc_tensor *scale, bool has_global)
-{
-	if (has_global || is_a(scale, e4m3))
-		return &lint_nvfp4_ct;
-	return is_a(codes, u8) ? &lint_mxfp4_ct : &lint_ct_packed;
-}
-
-static bool has_bnb4_part(const struct lint_module *module)
-{
-	return module->part[PART_STATE_NF4] || module->part[PART_STATE_FP4] ||
-	       module->part[PART_ABSMAX] || module->part[PART_QUANT_MAP] ||
-	       module->part[PART_NESTED_ABSMAX] || module->part[PART_NESTED_QUANT_MAP];
-}
-
-/* P.weight and scales that hang off P. */
-static const struct lint_scheme *scheme_of_weight(const struct lint *lint,
-						  const struct lint_module *module)
-{
-	const struct qc_tensor *weight = lint_part(lint, module, PART_WEIGHT);
-	const struct qc_tensor *scale = lint_part(lint, module, PART_WEIGHT_SCALE);
-
-	if (is_a(weight, u8) && is_a(scale, e4m3))
-		return &lint_nvfp4_modelopt;
-	if (is_a(weight, u8) && is_a(scale, e8m0))
-		return &lint_mxfp4_modelopt;
-	if (is_a(weight, i8) && is_a(lint_part(lint, module, PART_SCALE), e8m0))
-		return &lint_mxfp4_modelopt;
-	if (is_a(weight, i8) && scale)
-		return &lint_ct_int8;
-	if (is_a(weight, f8) || module->part[PART_WEIGHT_SCALE_INV])
-		return &lint_fp8;
-	return scale && weight ? &lint_fp8 : NULL;
-}
-
-/* Integers of 4 bits that ModelOpt packs along the outputs: known, and without rules here. */
-static bool is_modelopt_int4(const struct lint *lint)
-{
-	return lint->config.algo &&
-	       (!strcmp(lint->config.algo, "W4A16_AWQ") || !strcmp(lint->config.algo, "W4A8_AWQ"));
-}
-
-const struct lint_scheme *lint_scheme_of(const struct lint *lint, const struct lint_module *module)
-{
-	const struct qc_tensor *packed = lint_part(lint, module, PART_WEIGHT_PACKED);
-
-	if (has_bnb4_part(module))
-		return &lint_bnb4;
-	if (module->part[PART_SCB])
-		return &lint_bnb8;
-	if (module->part[PART_QWEIGHT] || module->part[PART_QZEROS])
-		return scheme_of_ints(lint, module);
-	if (packed || module->part[PART_WEIGHT_GLOBAL_SCALE])
-		return scheme_of_packed(packed, lint_part(lint, module, PART_WEIGHT_SCALE),
-					module->part[PART_WEIGHT_GLOBAL_SCALE]);
-	if (module->part[PART_BLOCKS] || (module->part[PART_BLOCK_SCALES] &&
-					  is_a(lint_part(lint, module, PART_BLOCK_SCALES), e8m0)))
-		return &lint_mxfp4_gpt_oss;
-	if (is_modelopt_int4(lint))
-		return NULL;
-	if (module->part[PART_WEIGHT_SCALE_2])
-		return module->part[PART_WEIGHT] || !module->part[PART_BARE] ? &lint_nvfp4_modelopt
-									     : &lint_nvfp4_experts;
-	return scheme_of_weight(lint, module);
-}

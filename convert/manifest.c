@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "convert/output.h"
 #include "formats/arch/arch.h"
 #include "formats/gguf.h"
@@ -31,13 +32,6 @@ char *qc_manifest_path(const char *output)
 	return asprintf(&path, "%s%s", output, is_dir ? "/" QC_OUTPUT_MANIFEST : ".qconv.json") < 0
 		       ? NULL
 		       : path;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* `before` "key": "text" */
@@ -85,11 +79,11 @@ static void put_options(FILE *out, const struct qconv_options *options, const st
 				     strlen(options->tensor_rules[i]));
 	}
 	put_text(out, "], ", "recipe_file",
-		 options->recipe_file ? base_name(options->recipe_file) : NULL);
+		 options->recipe_file ? qc_text_base_name(options->recipe_file) : NULL);
 	if (options->imatrix)
-		put_text(out, ", ", "imatrix", base_name(options->imatrix));
+		put_text(out, ", ", "imatrix", qc_text_base_name(options->imatrix));
 	if (options->calib)
-		put_text(out, ", ", "calib", base_name(options->calib));
+		put_text(out, ", ", "calib", qc_text_base_name(options->calib));
 	if (options->awq)
 		fprintf(out, ", \"awq\": %s", plan->awq.kept ? "true" : "false");
 	if (options->target_bpw > 0 || options->target_bytes) {
@@ -104,7 +98,8 @@ static void put_options(FILE *out, const struct qconv_options *options, const st
 		return;
 	fputs(",\n  \"adapters\": [", out);
 	for (const struct qc_adapter *a = model->adapters; a; a = a->next) {
-		put_text(out, a == model->adapters ? "{" : ", {", "name", base_name(a->path));
+		put_text(out, a == model->adapters ? "{" : ", {", "name",
+			 qc_text_base_name(a->path));
 		fprintf(out, ", \"scale\": %.17g", a->scale);
 		put_text(out, ", ", "what", a->what);
 		fputs("}", out);
@@ -117,7 +112,8 @@ static void put_inputs(FILE *out, const struct qc_model *model, const struct qc_
 	fputs(",\n  \"sources\": [", out);
 	for (size_t i = 0; i < model->n_files; i++) {
 		fputs(i ? ",\n    " : "\n    ", out);
-		put_file(out, base_name(model->files[i]->path), model->files[i]->size, sources[i]);
+		put_file(out, qc_text_base_name(model->files[i]->path), model->files[i]->size,
+			 sources[i]);
 	}
 	fputs("\n  ],\n  \"dropped\": [", out);
 	for (size_t i = 0; i < model->n_drops; i++) {
@@ -139,7 +135,7 @@ static char *file_name(const struct qc_plan *plan, const char *output, size_t fi
 {
 	const struct qc_out_file *out = &plan->out.files[file];
 	char *path = plan->out.is_set ? qc_output_set_path(output, out) : strdup(out->name);
-	char *name = path ? strdup(base_name(path)) : NULL;
+	char *name = path ? strdup(qc_text_base_name(path)) : NULL;
 
 	free(path);
 	return name;
@@ -177,7 +173,7 @@ static void put_outputs(FILE *out, const struct qc_plan *plan, const char *outpu
 		len--;
 	name = strndup(output, len);
 	fputs(",\n  \"file\": ", out);
-	put_file(out, name ? base_name(name) : "", plan->out.total_bytes, results->file);
+	put_file(out, name ? qc_text_base_name(name) : "", plan->out.total_bytes, results->file);
 	free(name);
 	if (!has_files(plan))
 		return;

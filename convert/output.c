@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "convert/output_set.h"
 
 #define MAX_TEMP_TRIES 1000
@@ -25,17 +26,10 @@ static char *without_slashes(const char *path)
 	return strndup(path, len);
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* The folder that `path` lies in, with the slash; its length. */
 static int folder_len(const char *path)
 {
-	return (int)(base_name(path) - path);
+	return (int)(qc_text_base_name(path) - path);
 }
 
 /* Refuse to replace a directory that may hold something else than an output of ours. */
@@ -116,7 +110,7 @@ enum qc_status qc_output_precheck(const char *path, bool is_dir, const struct qc
 	s = check_existing_dir(bare, model, force, err);
 	/* the folder and its free space are those of any file in it: of one that cannot exist */
 	if (!s && asprintf(&probe, "%.*s.%.*s.qconv-%ld-x.tmp", folder_len(bare), bare,
-			   TEMP_NAME_BASE, base_name(bare), (long)getpid()) >= 0) {
+			   TEMP_NAME_BASE, qc_text_base_name(bare), (long)getpid()) >= 0) {
 		s = qc_writer_precheck(probe, NULL, out->total_bytes, true, err);
 		free(probe);
 	} else if (!s) {
@@ -133,7 +127,7 @@ static enum qc_status make_temp_dir(struct qc_output *output, struct qc_err *err
 		output->temp_path = NULL;
 		if (asprintf(&output->temp_path, "%.*s.%.*s.qconv-%ld-%u.tmp",
 			     folder_len(output->path), output->path, TEMP_NAME_BASE,
-			     base_name(output->path), (long)getpid(), i) < 0) {
+			     qc_text_base_name(output->path), (long)getpid(), i) < 0) {
 			output->temp_path = NULL;
 			return qc_no_memory(err);
 		}

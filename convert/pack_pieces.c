@@ -106,6 +106,13 @@ const char *qc_pack_unfit_rows(struct qc_model *model, const struct qc_tensor *t
 	return why ? why : "columns are not whole groups";
 }
 
+const char *qc_pack_unfit_matrix(struct qc_model *model, const struct qc_tensor *tensor,
+				 uint32_t group)
+{
+	return tensor->n_dims == 2 ? qc_pack_unfit_rows(model, tensor, group)
+				   : "experts in one tensor are not packed in this layout";
+}
+
 static bool is_head(const char *module)
 {
 	size_t len = strlen(module);

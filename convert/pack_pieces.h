@@ -43,6 +43,10 @@ const char *qc_pack_dtype(const struct qc_step *step);
 const char *qc_pack_unfit_rows(struct qc_model *model, const struct qc_tensor *tensor,
 			       uint32_t group);
 
+/* The same of one matrix; experts in one tensor are none. */
+const char *qc_pack_unfit_matrix(struct qc_model *model, const struct qc_tensor *tensor,
+				 uint32_t group);
+
 /* ["lm_head", ...]: the plan's skipped modules as a JSON array, one a line, the closing bracket
  * `indent` spaces in; the output head first even where it is tied and so not stored. */
 void qc_pack_put_skipped(FILE *out, const struct qc_plan *plan, int indent);

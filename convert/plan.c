@@ -194,18 +194,18 @@ static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options
 
 static enum qc_status plan_build(struct qc_plan *plan, struct qc_model *model,
 				 const struct qc_format *target, bool verbatim,
-				 const struct qconv_options *options, struct qc_imatrix *weights,
-				 struct qc_channel_scales *scales, struct qc_err *err)
+				 const struct qconv_options *options,
+				 const struct qc_plan_given *given, struct qc_err *err)
 {
 	enum qc_status s;
 
 	memset(plan, 0, sizeof(*plan));
-	plan->scales = scales;
-	if (weights) {
-		plan->imatrix = *weights;
+	plan->scales = given->scales;
+	if (given->weights) {
+		plan->imatrix = *given->weights;
 		plan->imatrix_path = options->calib;
 		plan->learnt = true;
-		memset(weights, 0, sizeof(*weights));
+		memset(given->weights, 0, sizeof(*given->weights));
 	}
 	plan->model = model;
 	plan->target = target;
@@ -245,29 +245,25 @@ enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
 			     const struct qc_format *target, const struct qconv_options *options,
 			     struct qc_err *err)
 {
-	return plan_build(plan, model, target, false, options, NULL, NULL, err);
+	static const struct qc_plan_given nothing;
+
+	return plan_build(plan, model, target, false, options, &nothing, err);
 }
 
-enum qc_status qc_plan_build_weighted(struct qc_plan *plan, struct qc_model *model,
-				      const struct qc_format *target,
-				      const struct qconv_options *options,
-				      struct qc_imatrix *weights, struct qc_err *err)
+enum qc_status qc_plan_build_given(struct qc_plan *plan, struct qc_model *model,
+				   const struct qc_format *target,
+				   const struct qconv_options *options,
+				   const struct qc_plan_given *given, struct qc_err *err)
 {
-	return plan_build(plan, model, target, false, options, weights, NULL, err);
-}
-
-enum qc_status qc_plan_build_scaled(struct qc_plan *plan, struct qc_model *model,
-				    const struct qc_format *target,
-				    const struct qconv_options *options, struct qc_imatrix *weights,
-				    struct qc_channel_scales *scales, struct qc_err *err)
-{
-	return plan_build(plan, model, target, false, options, weights, scales, err);
+	return plan_build(plan, model, target, false, options, given, err);
 }
 
 enum qc_status qc_plan_move(struct qc_plan *plan, struct qc_model *model,
 			    const struct qconv_options *options, struct qc_err *err)
 {
-	return plan_build(plan, model, qc_format_find("gguf"), true, options, NULL, NULL, err);
+	static const struct qc_plan_given nothing;
+
+	return plan_build(plan, model, qc_format_find("gguf"), true, options, &nothing, err);
 }
 
 enum qc_status qc_plan_settle(struct qc_plan *plan, struct qc_err *err)

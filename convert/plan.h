@@ -66,7 +66,7 @@ struct qc_learning {
 };
 
 /* What calibration (convert/tune_plan.h) has come to. */
-struct qc_calibration {
+struct qc_calibrated {
 	uint64_t
 		bytes; /* of memory that it takes, part of the plan's peak; 0: there will be none */
 	uint64_t share;	 /* of --mem-limit for the passes of each model; 0: no limit */
@@ -128,7 +128,7 @@ struct qc_plan {
 	uint32_t n_blocks;	     /* then: before */
 	bool learnt;		     /* the weights of importance, or they will be */
 	struct qc_learning learning; /* that is still to be done */
-	struct qc_calibration calibration;
+	struct qc_calibrated calibration;
 	struct qc_scaling awq;
 	struct qc_channel_scales *scales; /* that are on the model's tensors; NULL */
 	struct qc_model *own_model; /* `model`, when it and `scales` belong to the plan; NULL */
@@ -151,20 +151,20 @@ enum qc_status qc_plan_build(struct qc_plan *plan, struct qc_model *model,
 			     const struct qc_format *target, const struct qconv_options *options,
 			     struct qc_err *err);
 
-/* The same with weights of importance that are known already; `weights` is taken over. */
-QC_MUST_CHECK
-enum qc_status qc_plan_build_weighted(struct qc_plan *plan, struct qc_model *model,
-				      const struct qc_format *target,
-				      const struct qconv_options *options,
-				      struct qc_imatrix *weights, struct qc_err *err);
+/* What is known of a conversion before its plan. */
+struct qc_plan_given {
+	struct qc_imatrix *weights; /* of importance, learnt from options->calib; taken over. NULL:
+				       they are read or learnt as usual */
+	struct qc_channel_scales *scales; /* on the model's channels, and on the weights of
+					     importance; must outlive the plan. NULL: none */
+};
 
-/* The same with scales on the model's channels, and on the weights of importance, which may be
- * NULL: they are read or learnt as usual. `scales` must outlive the plan. */
+/* The same with what is given. */
 QC_MUST_CHECK
-enum qc_status qc_plan_build_scaled(struct qc_plan *plan, struct qc_model *model,
-				    const struct qc_format *target,
-				    const struct qconv_options *options, struct qc_imatrix *weights,
-				    struct qc_channel_scales *scales, struct qc_err *err);
+enum qc_status qc_plan_build_given(struct qc_plan *plan, struct qc_model *model,
+				   const struct qc_format *target,
+				   const struct qconv_options *options,
+				   const struct qc_plan_given *given, struct qc_err *err);
 
 /* The model as the target has it: its layout, its experts in one tensor or in one each. */
 QC_MUST_CHECK

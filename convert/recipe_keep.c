@@ -3,14 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "convert/recipes.h"
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-
-	return n >= m && !memcmp(text + n - m, end, m);
-}
 
 uint32_t qc_recipe_dims(const struct qc_tensor *tensor)
 {
@@ -25,7 +19,7 @@ const char *qc_recipe_why_kept(const struct qc_tensor *tensor)
 {
 	if (qc_recipe_dims(tensor) < 2)
 		return "one dimension";
-	if (!ends_with(tensor->name, "weight"))
+	if (!qc_text_ends(tensor->name, "weight"))
 		return "name does not end in 'weight'";
 	for (const struct qc_recipe_keep *row = qc_recipe_keeps; row->part; row++)
 		if (strstr(tensor->name, row->part))
@@ -37,10 +31,10 @@ const char *qc_recipe_why_f32(const struct qc_tensor *tensor)
 {
 	if (tensor->n_dims < 2)
 		return "one dimension";
-	if (!ends_with(tensor->name, ".weight"))
+	if (!qc_text_ends(tensor->name, ".weight"))
 		return "name does not end in '.weight'";
 	for (const struct qc_recipe_keep *row = qc_recipe_f32; row->part; row++)
-		if (ends_with(tensor->name, row->part))
+		if (qc_text_ends(tensor->name, row->part))
 			return row->why;
 	return NULL;
 }

@@ -1,4 +1,5 @@
 /* Which matrices have a tensor scale beside them that llama.cpp multiplies. */
+#include "base/text.h"
 #include "convert/recipes.h"
 
 #include <string.h>
@@ -34,7 +35,6 @@ const struct qc_recipe_scaled_arch qc_recipe_scaled_archs[] = {
 bool qc_recipe_takes_scale(const struct qc_recipe_site *site)
 {
 	const struct qc_recipe_scaled_arch *arch = qc_recipe_scaled_archs;
-	size_t len = strlen(site->name);
 	unsigned kinds;
 
 	if (!*site->arch) /* nobody's loader minds */
@@ -43,11 +43,8 @@ bool qc_recipe_takes_scale(const struct qc_recipe_site *site)
 		arch++;
 	/* with a bias libllama's assertion fails */
 	kinds = site->has_ffn_bias ? arch->kinds & ~(unsigned)QC_SCALED_FFN : arch->kinds;
-	for (const struct qc_recipe_scaled *row = qc_recipe_scaled; row->end; row++) {
-		size_t n = strlen(row->end);
-
-		if (len > n && !strcmp(site->name + len - n, row->end))
+	for (const struct qc_recipe_scaled *row = qc_recipe_scaled; row->end; row++)
+		if (qc_text_ends(site->name, row->end))
 			return (kinds & row->kind) != 0;
-	}
 	return false;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/text.h"
 #include "formats/arch/arch.h"
 
 /* A number of the model, or of its first layer when there is one per layer. */
@@ -54,14 +55,10 @@ static enum qc_category category_of(const struct qc_survey *survey, const char *
 static bool is_ffn_bias(const char *name)
 {
 	static const char *const ends[] = {".ffn_gate.bias", ".ffn_up.bias", ".ffn_down.bias"};
-	size_t len = strlen(name);
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-		size_t n = strlen(ends[i]);
-
-		if (len > n && !strcmp(name + len - n, ends[i]))
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (qc_text_ends(name, ends[i]))
 			return true;
-	}
 	return false;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/json_edit.h"
+#include "base/text.h"
 #include "convert/output.h"
 #include "quant/types.h"
 
@@ -37,22 +38,16 @@ static const char *const never_copied[] = {
 	NULL,
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), n = strlen(end);
-
-	return len > n && !strcasecmp(text + len - n, end);
-}
-
 static bool is_copied(const char *name)
 {
-	if (*name == '.' || ends_with(name, ".index.json") || ends_with(name, ".qconv.json"))
+	if (*name == '.' || qc_text_has_extension(name, ".index.json") ||
+	    qc_text_has_extension(name, ".qconv.json"))
 		return false;
 	for (const char *const *other = never_copied; *other; other++)
 		if (!strcmp(name, *other))
 			return false;
 	for (const char *const *end = copied_endings; *end; end++)
-		if (ends_with(name, *end))
+		if (qc_text_has_extension(name, *end))
 			return true;
 	for (const char *const *start = copied_names; *start; start++)
 		if (!strncasecmp(name, *start, strlen(*start)))
@@ -132,11 +127,10 @@ static enum qc_status add_copies(struct qc_plan *plan, struct qc_err *err)
 	for (size_t i = 0; i < plan->n_side_files; i++) {
 		const struct qc_file *from = &plan->side_files[i];
 		struct qc_out_file *file = qc_out_add(&plan->out);
-		const char *slash = strrchr(from->path, '/');
 
 		if (!file)
 			return qc_no_memory(err);
-		file->name = strdup(slash ? slash + 1 : from->path);
+		file->name = strdup(qc_text_base_name(from->path));
 		file->copy_of = from;
 		file->total_bytes = from->size;
 		plan->out.total_bytes += from->size;

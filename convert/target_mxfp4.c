@@ -87,16 +87,13 @@ static enum qc_status gpt_oss_plan(struct qc_plan *plan, struct qc_step *step,
 
 static const char *matrix_unfit(struct qc_model *model, const struct qc_tensor *tensor)
 {
-	if (tensor->n_dims != 2)
-		return "experts in one tensor are not packed in this layout";
-	return qc_pack_unfit_rows(model, tensor, GROUP);
+	return qc_pack_unfit_matrix(model, tensor, GROUP);
 }
 
 static const char *gpt_oss_unfit(struct qc_model *model, const struct qc_tensor *tensor)
 {
-	if (tensor->transposed ? tensor->dims[1] % GROUP : tensor->dims[0] % GROUP)
-		return "rows are not whole groups of 32";
-	return qc_pack_unfit_rows(model, tensor, 1);
+	(void)model;
+	return tensor->dims[tensor->transposed] % GROUP ? "rows are not whole groups of 32" : NULL;
 }
 
 static void mxfp4_encode(const struct qc_pack_range *range)

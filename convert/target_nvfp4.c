@@ -218,9 +218,7 @@ static enum qc_status nvfp4_agree(struct qc_plan *plan, struct qc_step *step, st
 
 static const char *nvfp4_unfit(struct qc_model *model, const struct qc_tensor *tensor)
 {
-	if (tensor->n_dims != 2)
-		return "experts in one tensor are not packed in this layout";
-	return qc_pack_unfit_rows(model, tensor, GROUP);
+	return qc_pack_unfit_matrix(model, tensor, GROUP);
 }
 
 static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)

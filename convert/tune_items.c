@@ -65,6 +65,13 @@ static enum qc_status find_factors(struct qc_tuning *t, struct qc_tune_item *ite
 	return QC_OK;
 }
 
+/* Every expert is a tensor of its own. */
+static bool is_single(const struct qc_tuning *t, const struct qc_tensor *tensor)
+{
+	return t->plan->target->layout_kind == QC_LAYOUT_HF && tensor->row &&
+	       strstr(tensor->row->hf, "{e}");
+}
+
 /* Where a matrix of the engine is found: by its name, and where every expert is a tensor of its own
  * by its index too. */
 static const char *key_of(struct qc_arena *arena, const char *name, bool single, uint64_t index)
@@ -76,8 +83,7 @@ static enum qc_status add_part(struct qc_tuning *t, struct qc_tune_item *item, c
 			       uint64_t first, uint64_t step, struct qc_err *err)
 {
 	const struct qc_tensor *tensor = item->step->tensor;
-	const bool single = tensor->row && strstr(tensor->row->hf, "{e}") &&
-			    t->plan->target->layout_kind == QC_LAYOUT_HF;
+	const bool single = is_single(t, tensor);
 	struct qc_tune_part *part = &t->parts[t->n_parts];
 	const char *key = name ? key_of(&t->arena, name, single, (uint64_t)tensor->expert) : NULL;
 	bool was_there;
@@ -96,13 +102,13 @@ static enum qc_status add_parts(struct qc_tuning *t, struct qc_tune_item *item, 
 	const struct qc_tensor *tensor = item->step->tensor;
 	const struct qc_arch_tensor *row = tensor->row;
 	const bool hf = row && t->plan->target->layout_kind == QC_LAYOUT_HF;
-	const bool single = hf && strstr(row->hf, "{e}");
 	enum qc_status s = QC_OK;
 
 	if (!hf || !row[1].hf || *row[1].hf)
 		return add_part(t, item,
-				single ? qc_arch_block_name(&t->arena, row->gguf, tensor->layer)
-				       : tensor->name,
+				is_single(t, tensor)
+					? qc_arch_block_name(&t->arena, row->gguf, tensor->layer)
+					: tensor->name,
 				0, 1, err);
 	for (row++; !s && row->hf && !*row->hf; row++)
 		s = add_part(t, item, qc_arch_block_name(&t->arena, row->gguf, tensor->layer),

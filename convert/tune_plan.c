@@ -66,10 +66,9 @@ static enum qc_status open_model(struct qc_tuning *t, int i, struct qc_err *err)
 {
 	const struct qc_plan *plan = t->plan;
 	struct qc_model *model = &t->models[i];
-	enum qc_status s = qc_model_open(model, plan->model->path, err);
+	enum qc_status s =
+		qc_adapters_open(model, plan->model->path, plan->target, t->options, err);
 
-	if (!s)
-		s = qc_adapters_apply(model, plan->target, t->options, err);
 	if (!s)
 		s = qc_tune_supports(plan, model, err);
 	/* what is quantized are the tensors as the output has them */
@@ -143,7 +142,7 @@ static enum qc_status compare_biases(struct qc_tuning *t, double *tuned, double 
 				     struct qc_err *err)
 {
 	const size_t rows = t->n_held * t->windows.length;
-	struct qc_calibration *c = &t->plan->calibration;
+	struct qc_calibrated *c = &t->plan->calibration;
 	enum qc_status s;
 
 	c->n_biases = t->biases ? qc_tune_biases_count(t->biases) : 0;
@@ -166,7 +165,7 @@ static enum qc_status compare(struct qc_tuning *t, struct qc_err *err)
 {
 	const struct qc_windows *w = &t->windows;
 	const size_t first = (w->n - t->n_held) * w->length, rows = t->n_held * w->length;
-	struct qc_calibration *c = &t->plan->calibration;
+	struct qc_calibrated *c = &t->plan->calibration;
 	double *tuned = calloc(rows, 2 * sizeof(*tuned)), *other = tuned ? tuned + rows : NULL;
 	enum qc_status s = tuned ? QC_OK : qc_no_memory(err);
 
@@ -191,7 +190,7 @@ static enum qc_status compare(struct qc_tuning *t, struct qc_err *err)
 
 static enum qc_status conclude(struct qc_tuning *t, struct qc_err *err)
 {
-	struct qc_calibration *c = &t->plan->calibration;
+	struct qc_calibrated *c = &t->plan->calibration;
 	bool rounded = false;
 	enum qc_status s = QC_OK;
 
@@ -339,7 +338,7 @@ static enum qc_status share_memory(struct qc_tuning *t, bool tunes, uint64_t n_m
 				   uint64_t fixed, struct qc_err *err)
 {
 	enum { TRIES = 50, LEAST = 64 };
-	struct qc_calibration *c = &t->plan->calibration;
+	struct qc_calibrated *c = &t->plan->calibration;
 	const uint64_t limit = t->options->mem_limit, rest = t->plan->peak_bytes;
 	struct qc_forward_plan forward;
 	uint64_t least;

@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "convert/encode.h"
 
 enum { ROWS = 16, COLS = 1024, ELEMS = ROWS * COLS, OUTLIERS = 64 };
@@ -110,25 +110,17 @@ enum qc_status qc_type_error(const struct qc_qtype *type, enum qc_isa isa,
 	return QC_OK;
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* The fastest of the runs that fit: what else the machine does only adds. */
 static double fastest(const struct bench *b, qc_quantize_fn *quantize, qc_dequantize_fn *dequantize)
 {
-	double start = seconds(), best = INFINITY, before = start, after;
+	double start = qc_seconds(), best = INFINITY, before = start, after;
 
 	do {
 		if (quantize)
 			encode(b, quantize);
 		else
 			dequantize(b->blocks, b->decoded, ELEMS / b->type->block_elems);
-		after = seconds();
+		after = qc_seconds();
 		best = after - before < best ? after - before : best;
 		before = after;
 	} while (after - start < MEASURE_SECONDS);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "convert/output_checks.h"
 
 /* A temporary name holds this many bytes of the output's, to stay below NAME_MAX. */
@@ -26,17 +27,10 @@ enum qc_status qc_writer_precheck(const char *path, const struct qc_model *model
 	return s;
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* O_EXCL: whatever another run, alive or killed, has left is not touched. */
 static enum qc_status open_temp(struct qc_writer *writer, struct qc_err *err)
 {
-	const char *base = base_name(writer->path);
+	const char *base = qc_text_base_name(writer->path);
 	char name[TEMP_NAME_BASE + 48];
 
 	for (unsigned i = 0; i < MAX_TEMP_TRIES; i++) {
@@ -187,7 +181,7 @@ static int rename_new(const struct qc_writer *writer, const char *base)
 
 enum qc_status qc_writer_commit(struct qc_writer *writer, struct qc_err *err)
 {
-	const char *base = base_name(writer->path);
+	const char *base = qc_text_base_name(writer->path);
 	enum qc_status s = qc_writer_sync(writer, err);
 	int fd = writer->fd, failed;
 

@@ -153,10 +153,8 @@ static bool lay_over(const struct qc_tensor *tensor, const struct view *view, st
 
 	if (!height || source->rows % matrices || (view->in && sets != 1 && sets != matrices))
 		return false;
-	if (tensor->n_dims < 2 || !view->in) { /* a bias, or a matrix whose outputs alone count */
-		if (view->in || !view->out)
-			return false;
-	}
+	if (view->in ? tensor->n_dims < 2 : !view->out) /* a bias has no inputs */
+		return false;
 	if (view->in && !tensor->transposed) {
 		f->by_col = view->in;
 		f->n_sets = sets;

@@ -135,7 +135,7 @@ static enum qc_status awq_fold(struct qc_fold *fold, const struct qc_tensor *tri
 {
 	struct qc_tensor *qweight = qc_fold_find(fold, base, ".qweight"), *qzeros;
 	struct qc_tensor *scales = qc_fold_find(fold, base, ".scales");
-	const char *name, *text;
+	const char *text;
 	struct qc_int_groups *groups;
 	struct qc_int_survey survey;
 	enum qc_status s;
@@ -145,8 +145,7 @@ static enum qc_status awq_fold(struct qc_fold *fold, const struct qc_tensor *tri
 		return QC_OK;
 	*taken = true;
 	groups = qc_arena_alloc(&fold->model->arena, sizeof(*groups));
-	name = qc_fold_name(fold, base, ".weight");
-	if (!groups || !name)
+	if (!groups)
 		return qc_no_memory(err);
 	groups->bits = 4;
 	groups->load_codes = awq_load_codes;
@@ -158,13 +157,10 @@ static enum qc_status awq_fold(struct qc_fold *fold, const struct qc_tensor *tri
 		s = qc_int_groups_finish(groups, &survey, err);
 	if (s)
 		return s;
-	qc_fold_consume(fold, qzeros);
-	qc_fold_consume(fold, scales);
 	text = qc_arena_printf(&fold->model->arena, "awq int4, %llu groups a row",
 			       (unsigned long long)groups->n_groups);
-	return qc_fold_replace(fold, qweight, name, 2,
-			       (uint64_t[]){groups->base.cols, groups->base.rows}, &groups->base,
-			       text, err);
+	return qc_int_groups_replace(fold, groups, base, qweight,
+				     (struct qc_tensor *[]){qzeros, scales}, 2, text, err);
 }
 
 static const char *const triggers[] = {".qweight", NULL};

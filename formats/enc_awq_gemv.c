@@ -11,6 +11,7 @@
  * what is beyond the groups means nothing. So the length of groups is what config.json says, or the
  * first of 128, 64 and 32 that gives this width.
  */
+#include "base/checked.h"
 #include "formats/arch/arch.h"
 #include "formats/fold.h"
 #include "formats/int_groups.h"
@@ -75,17 +76,12 @@ static bool is_gemv(const struct qc_tensor *qweight, const struct qc_tensor *sca
 	       scales->dims[0] % PER_WORD == 0;
 }
 
-static uint64_t divide_up(uint64_t n, uint64_t by)
-{
-	return n / by + (n % by != 0);
-}
-
 /* AutoAWQ's calculate_zeros_width(). */
 static uint64_t width_of(uint64_t cols, uint64_t group)
 {
 	const uint64_t multiple = group >= 128 ? 1 : group == 64 ? 2 : 4;
 
-	return divide_up(divide_up(cols / group, PER_WORD), multiple) * multiple;
+	return qc_divide_up(qc_divide_up(cols / group, PER_WORD), multiple) * multiple;
 }
 
 static bool find_group(const struct qc_model *model, uint64_t cols, uint64_t width, uint64_t *group)
@@ -146,7 +142,7 @@ static enum qc_status gemv_fold(struct qc_fold *fold, const struct qc_tensor *tr
 	struct qc_tensor *scales = qc_fold_find(fold, base, ".scales"), *qzeros;
 	struct qc_int_groups *groups;
 	struct qc_int_survey survey;
-	const char *name, *text;
+	const char *text;
 	enum qc_status s;
 
 	(void)trigger;
@@ -154,8 +150,7 @@ static enum qc_status gemv_fold(struct qc_fold *fold, const struct qc_tensor *tr
 		return QC_OK;
 	*taken = true;
 	groups = qc_arena_alloc(&fold->model->arena, sizeof(*groups));
-	name = qc_fold_name(fold, base, ".weight");
-	if (!groups || !name)
+	if (!groups)
 		return qc_no_memory(err);
 	groups->bits = 4;
 	groups->load_codes = gemv_load_codes;
@@ -167,13 +162,10 @@ static enum qc_status gemv_fold(struct qc_fold *fold, const struct qc_tensor *tr
 		s = qc_int_groups_finish(groups, &survey, err);
 	if (s)
 		return s;
-	qc_fold_consume(fold, qzeros);
-	qc_fold_consume(fold, scales);
 	text = qc_arena_printf(&fold->model->arena, "awq gemv int4, %llu groups a row",
 			       (unsigned long long)groups->n_groups);
-	return qc_fold_replace(fold, qweight, name, 2,
-			       (uint64_t[]){groups->base.cols, groups->base.rows}, &groups->base,
-			       text, err);
+	return qc_int_groups_replace(fold, groups, base, qweight,
+				     (struct qc_tensor *[]){qzeros, scales}, 2, text, err);
 }
 
 static const char *const triggers[] = {".qweight", NULL};

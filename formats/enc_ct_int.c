@@ -25,15 +25,10 @@
 #include "formats/int_groups.h"
 #include "quant/types.h"
 
-static uint64_t divide_up(uint64_t n, uint64_t by)
-{
-	return n / by + (n % by != 0);
-}
-
 /* Bytes of a row of codes. */
 static uint64_t row_bytes(const struct qc_int_groups *s)
 {
-	return divide_up(s->base.cols, 32 / s->bits) * 4;
+	return qc_divide_up(s->base.cols, 32 / s->bits) * 4;
 }
 
 static enum qc_status packed_load_codes(const struct qc_int_groups *s, uint64_t row, uint64_t n,
@@ -57,7 +52,7 @@ static enum qc_status packed_load_zeros(const struct qc_int_groups *s, uint64_t 
 					struct qc_err *err)
 {
 	const uint64_t per_word = 32 / s->bits, first = row / per_word;
-	const uint64_t rows = divide_up(row + n, per_word) - first;
+	const uint64_t rows = qc_divide_up(row + n, per_word) - first;
 	const struct qc_window w = {s->n_groups, first, rows, 0, s->n_groups};
 	const size_t before = scratch->used;
 	uint8_t *tile = qc_scratch_take(scratch, rows * s->n_groups * 4);
@@ -139,7 +134,7 @@ static enum qc_status measure_packed(struct qc_fold *fold, const char *base,
 	in = size == 16 ? qc_le64(bytes + 8) : qc_le32(bytes + 4);
 	free(bytes);
 	for (unsigned bits = 2; bits <= 8; bits *= 2)
-		if (in && divide_up(in, 32 / bits) == packed->dims[0]) {
+		if (in && qc_divide_up(in, 32 / bits) == packed->dims[0]) {
 			s->bits = bits;
 			found++;
 		}
@@ -200,7 +195,7 @@ static enum qc_status open_zeros(struct qc_fold *fold, const char *base, struct 
 				 struct qc_int_groups *s, struct qc_err *err)
 {
 	const bool packed = parts->shape != NULL;
-	const uint64_t dims[2] = {s->n_groups, divide_up(s->base.rows, 32 / s->bits)};
+	const uint64_t dims[2] = {s->n_groups, qc_divide_up(s->base.rows, 32 / s->bits)};
 	enum qc_status status;
 
 	parts->zeros = qc_fold_find(fold, base, ".weight_zero_point");
@@ -289,12 +284,12 @@ static enum qc_status fold_codes(struct qc_fold *fold, const char *base, struct 
 {
 	struct qc_arena *arena = &fold->model->arena;
 	struct qc_int_groups *groups = qc_arena_alloc(arena, sizeof(*groups));
-	const char *name = qc_fold_name(fold, base, ".weight"), *text;
+	const char *text;
 	const bool packed = parts->codes->source->type == &qc_i32;
 	struct qc_int_survey survey;
 	enum qc_status s;
 
-	if (!groups || !name)
+	if (!groups)
 		return qc_no_memory(err);
 	groups->load_codes = packed ? packed_load_codes : i8_load_codes;
 	groups->load_scratch = packed ? packed_load_scratch : i8_load_scratch;
@@ -309,19 +304,13 @@ static enum qc_status fold_codes(struct qc_fold *fold, const char *base, struct 
 	if (s)
 		return s;
 	groups->base.row_group = 1;
-	qc_fold_consume(fold, parts->scales);
-	if (parts->zeros)
-		qc_fold_consume(fold, parts->zeros);
-	if (parts->shape)
-		qc_fold_consume(fold, parts->shape);
-	if (parts->g_idx)
-		qc_fold_consume(fold, parts->g_idx);
 	text = qc_arena_printf(arena, "compressed-tensors int%u, %llu groups a row%s", groups->bits,
 			       (unsigned long long)groups->n_groups,
 			       groups->g_idx.bytes ? ", act order" : "");
-	return qc_fold_replace(fold, parts->codes, name, 2,
-			       (uint64_t[]){groups->base.cols, groups->base.rows}, &groups->base,
-			       text, err);
+	return qc_int_groups_replace(
+		fold, groups, base, parts->codes,
+		(struct qc_tensor *[]){parts->scales, parts->zeros, parts->shape, parts->g_idx}, 4,
+		text, err);
 }
 
 static enum qc_status ct_int_fold(struct qc_fold *fold, const struct qc_tensor *trigger,

@@ -232,15 +232,13 @@ static enum qc_status gptq_fold(struct qc_fold *fold, const struct qc_tensor *tr
 {
 	const struct qc_model *model = fold->model;
 	struct gptq_weight *w = qc_arena_alloc(&fold->model->arena, sizeof(*w));
-	const char *name = qc_fold_name(fold, base, ".weight");
 	struct qc_int_survey survey;
 	struct parts parts;
-	uint64_t dims[2];
 	enum qc_status s;
 
 	(void)trigger;
 	*taken = true;
-	if (!w || !name)
+	if (!w)
 		return qc_no_memory(err);
 	w->minus_one = !qc_json_equals(
 		&model->config, qc_config_get(model, "quantization_config.checkpoint_format"),
@@ -255,14 +253,10 @@ static enum qc_status gptq_fold(struct qc_fold *fold, const struct qc_tensor *tr
 	if (s)
 		return s;
 	w->groups.base.row_group = qc_transposed_row_group(w->groups.base.cols);
-	dims[0] = w->groups.base.cols;
-	dims[1] = w->groups.base.rows;
-	qc_fold_consume(fold, parts.qzeros);
-	qc_fold_consume(fold, parts.scales);
-	if (parts.g_idx)
-		qc_fold_consume(fold, parts.g_idx);
-	return qc_fold_replace(fold, parts.qweight, name, 2, dims, &w->groups.base,
-			       gptq_text(fold, w, &survey), err);
+	return qc_int_groups_replace(
+		fold, &w->groups, base, parts.qweight,
+		(struct qc_tensor *[]){parts.qzeros, parts.scales, parts.g_idx}, 3,
+		gptq_text(fold, w, &survey), err);
 }
 
 static const char *const triggers[] = {".qweight", NULL};

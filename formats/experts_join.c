@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/strmap.h"
+#include "base/text.h"
 #include "formats/arch/arch.h"
 #include "formats/experts_split.h"
 
@@ -13,7 +14,7 @@ struct join {
 	uint64_t n_experts;
 };
 
-/* What becomes one: by their canonical names, a pattern each; up NULL: there is only one. */
+/* What becomes one: by their canonical names, a pattern each; second NULL: there is only one. */
 static const struct family {
 	const char *fused; /* the end of its name */
 	const char *first, *second;
@@ -32,14 +33,9 @@ static bool is_one_of_many(const struct qc_tensor *tensor)
 /* The row of the tensor of all experts; NULL. */
 static const struct qc_arch_tensor *fused_row(const struct qc_model *model, const char *end)
 {
-	const size_t n = strlen(end);
-
-	for (const struct qc_arch_tensor *row = model->arch->tensors; row->hf; row++) {
-		const size_t len = strlen(row->hf);
-
-		if (len > n && !strcmp(row->hf + len - n, end))
+	for (const struct qc_arch_tensor *row = model->arch->tensors; row->hf; row++)
+		if (qc_text_ends(row->hf, end))
 			return row;
-	}
 	return NULL;
 }
 

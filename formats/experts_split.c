@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "formats/arch/arch.h"
 
 #define MAX_PARTS 2
@@ -26,13 +27,6 @@ struct part {
 	uint64_t step;	/* and which of them are of it */
 	uint64_t n;
 };
-
-static bool ends_with(const char *text, const char *end)
-{
-	const size_t len = strlen(text), n = strlen(end);
-
-	return len > n && !strcmp(text + len - n, end);
-}
 
 /* The row of "...experts.{e}.PART". */
 static const struct qc_arch_tensor *find_row(const struct qc_model *model, const char *part)
@@ -173,11 +167,12 @@ static const struct family *family_of(const struct qc_model *model, const struct
 		return NULL;
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		const struct family *f = &families[i];
-		const bool two = f->parts[1] != NULL, is_bias = ends_with(f->fused, "_bias");
+		const bool two = f->parts[1] != NULL, is_bias = qc_text_ends(f->fused, "_bias");
 		const uint64_t out = tensor->dims[is_plain(tensor)];
 
-		if (!ends_with(tensor->stored_name, f->fused) || is_bias != (tensor->n_dims == 2) ||
-		    !find_row(model, f->parts[0]) || (two && !find_row(model, f->parts[1])) ||
+		if (!qc_text_ends(tensor->stored_name, f->fused) ||
+		    is_bias != (tensor->n_dims == 2) || !find_row(model, f->parts[0]) ||
+		    (two && !find_row(model, f->parts[1])) ||
 		    (two && (out % 2 || !(is_interleaved(tensor) || is_plain(tensor)))))
 			continue;
 		return f;

@@ -12,14 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "quant/fast.h"
-
-static bool ends_with(const char *text, size_t len, const char *end)
-{
-	size_t n = strlen(end);
-
-	return len >= n && !memcmp(text + len - n, end, n);
-}
 
 struct qc_tensor *qc_fold_find(const struct qc_fold *fold, const char *base, const char *suffix)
 {
@@ -258,7 +252,7 @@ static enum qc_status fold_tensor(struct qc_fold *fold, size_t index, char *base
 		for (const char *const *t = (*e)->triggers; *t; t++) {
 			enum qc_status s;
 
-			if (!ends_with(tensor->stored_name, len, *t))
+			if (!qc_text_ends(tensor->stored_name, *t))
 				continue;
 			memcpy(base, tensor->stored_name, len - strlen(*t));
 			base[len - strlen(*t)] = 0;
@@ -279,11 +273,9 @@ static enum qc_status fold_tensor(struct qc_fold *fold, size_t index, char *base
  */
 static enum qc_status check_leftover(const struct qc_tensor *tensor, struct qc_err *err)
 {
-	size_t len = strlen(tensor->stored_name);
-
 	for (const struct qc_encoding *const *e = qc_encodings; *e; e++)
 		for (const char *const *end = (*e)->leftovers; end && *end; end++)
-			if (ends_with(tensor->stored_name, len, *end))
+			if (qc_text_ends(tensor->stored_name, *end))
 				return qc_fail(err, QC_BAD_INPUT,
 					       "tensor '%.160s' is a part of a %s weight whose "
 					       "other parts ('...%s') are missing",

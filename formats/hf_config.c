@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "formats/arch/arch.h"
 #include "formats/fold.h"
 #include "formats/hf.h"
@@ -15,9 +16,7 @@
 /* Mistral's own releases: these names are no architecture's of ours. */
 static bool has_mistral_names(const char *weights)
 {
-	const char *slash = strrchr(weights, '/'), *name = slash ? slash + 1 : weights;
-
-	return !strncmp(name, "consolidated", strlen("consolidated"));
+	return !strncmp(qc_text_base_name(weights), "consolidated", strlen("consolidated"));
 }
 
 enum qc_status qc_hf_load_config(struct qc_model *model, const char *weights, struct qc_err *err)

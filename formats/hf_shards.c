@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "formats/hf.h"
 
 #define INDEX_NAME	  "model.safetensors.index.json"
@@ -16,23 +17,9 @@
 #define MAX_DIR_ENTRIES	  100000u
 #define MAX_SHARDS_TO_SAY 4
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool starts_with(const char *text, const char *start)
 {
 	return !strncmp(text, start, strlen(start));
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), n = strlen(end);
-
-	return len >= n && !strcmp(text + len - n, end);
 }
 
 /* A decimal number of 1 to 9 digits at *at, which moves behind it. */
@@ -71,12 +58,12 @@ static bool shard_name(const char *name, size_t *prefix_len, unsigned *number, u
 
 bool qc_hf_index_path(const char *path, char *buf, size_t size)
 {
-	const char *name = base_name(path);
+	const char *name = qc_text_base_name(path);
 	unsigned number, count;
 	size_t prefix_len;
 	int n;
 
-	if (ends_with(name, INDEX_SUFFIX))
+	if (qc_text_ends(name, INDEX_SUFFIX))
 		n = snprintf(buf, size, "%s", path);
 	else if (shard_name(name, &prefix_len, &number, &count))
 		n = snprintf(buf, size, "%.*s" INDEX_SUFFIX, (int)(name + prefix_len - path), path);
@@ -99,20 +86,15 @@ static int by_shard_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static enum qc_status list_entry(struct listing *list, struct qc_arena *arena, const char *name,
 				 struct qc_err *err)
 {
 	list->has_index |= !strcmp(name, INDEX_NAME);
 	list->has_adapter |= !strcmp(name, "adapter_config.json");
-	list->has_pytorch |= (starts_with(name, "pytorch_model") && ends_with(name, ".bin")) ||
-			     ends_with(name, ".pth") || ends_with(name, ".pt");
-	list->has_gguf |= ends_with(name, ".gguf");
-	if (name[0] == '.' || !ends_with(name, WEIGHTS_SUFFIX))
+	list->has_pytorch |= (starts_with(name, "pytorch_model") && qc_text_ends(name, ".bin")) ||
+			     qc_text_ends(name, ".pth") || qc_text_ends(name, ".pt");
+	list->has_gguf |= qc_text_ends(name, ".gguf");
+	if (name[0] == '.' || !qc_text_ends(name, WEIGHTS_SUFFIX))
 		return QC_OK;
 	if (list->n == list->cap) {
 		size_t cap = list->cap ? list->cap * 2 : 16;
@@ -160,7 +142,7 @@ static enum qc_status list_dir(struct listing *list, const char *where, int dir_
 	}
 	closedir(stream);
 	if (!s && list->n)
-		qsort(list->names, list->n, sizeof(*list->names), by_text);
+		qsort(list->names, list->n, sizeof(*list->names), qc_text_order);
 	return s;
 }
 
@@ -188,7 +170,7 @@ static enum qc_status check_presence(const struct qc_hf_shards *shards, int dir_
 				     const char *path, const char *asked, struct qc_err *err)
 {
 	size_t missing = 0, used = 0;
-	bool listed = ends_with(asked, INDEX_SUFFIX);
+	bool listed = qc_text_ends(asked, INDEX_SUFFIX);
 	char named[400] = "";
 
 	for (size_t i = 0; i < shards->n; i++) {
@@ -326,7 +308,8 @@ enum qc_status qc_hf_shards_find(struct qc_hf_shards *shards, struct qc_model *m
 
 	*shards = (struct qc_hf_shards){0};
 	if (strcmp(path, model->dir) && qc_hf_index_path(path, index, sizeof(index)))
-		return shards_from_index(shards, model, dir_fd, index, base_name(path), err);
+		return shards_from_index(shards, model, dir_fd, index, qc_text_base_name(path),
+					 err);
 	s = list_dir(&list, model->dir, dir_fd, &model->arena, err);
 	if (!s && list.has_index) {
 		const char *own = qc_arena_printf(&model->arena, "%s/" INDEX_NAME, model->dir);

@@ -307,6 +307,22 @@ enum qc_status qc_int_groups_finish(struct qc_int_groups *s, struct qc_int_surve
 	return QC_OK;
 }
 
+enum qc_status qc_int_groups_replace(struct qc_fold *fold, const struct qc_int_groups *groups,
+				     const char *base, struct qc_tensor *codes,
+				     struct qc_tensor *const *others, size_t n_others,
+				     const char *text, struct qc_err *err)
+{
+	const uint64_t dims[2] = {groups->base.cols, groups->base.rows};
+	const char *name = qc_fold_name(fold, base, ".weight");
+
+	if (!name)
+		return qc_no_memory(err);
+	for (size_t i = 0; i < n_others; i++)
+		if (others[i])
+			qc_fold_consume(fold, others[i]);
+	return qc_fold_replace(fold, codes, name, 2, dims, &groups->base, text, err);
+}
+
 /* The regular order is that of column 0's run: 0 0 0 1 1 1 2 2 ... */
 static enum qc_status check_order(const char *name, const uint8_t *g_idx, uint64_t cols,
 				  uint64_t n_groups, bool *regular, uint64_t *group,

@@ -67,6 +67,15 @@ QC_MUST_CHECK
 enum qc_status qc_int_groups_finish(struct qc_int_groups *groups, struct qc_int_survey *survey,
 				    struct qc_err *err);
 
+/* The finished weight takes the place of its `codes` under the name base.weight; its other tensors
+ * (NULL: not there) are used up. `text`: for the plan, in the model's arena; NULL, as of a text
+ * that could not be made: QC_NO_MEMORY. */
+QC_MUST_CHECK
+enum qc_status qc_int_groups_replace(struct qc_fold *fold, const struct qc_int_groups *groups,
+				     const char *base, struct qc_tensor *codes,
+				     struct qc_tensor *const *others, size_t n_others,
+				     const char *text, struct qc_err *err);
+
 /* Check the g_idx tensor (i32, one for each column, each below n_groups): *regular = it says
  * c / group for a constant group, which then is *group; false: a part of the source. A tensor full
  * of -1 means none: *regular, *group as it was. */

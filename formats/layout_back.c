@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/strmap.h"
+#include "base/text.h"
 #include "formats/arch/arch.h"
 #include "quant/types.h"
 
@@ -22,19 +23,12 @@ struct back {
 	uint64_t n_experts;
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-	const size_t len = strlen(text), n = strlen(end);
-
-	return len >= n && !strcmp(text + len - n, end);
-}
-
 /* llama.cpp's converter stores it as f32 whatever it was (prepare_tensors()). */
 static bool is_f32_by_rule(const struct qc_tensor *tensor)
 {
-	return tensor->n_dims <= 1 || ends_with(tensor->name, "_norm.weight") ||
-	       ends_with(tensor->name, ".ffn_gate_inp.weight") ||
-	       !ends_with(tensor->name, ".weight");
+	return tensor->n_dims <= 1 || qc_text_ends(tensor->name, "_norm.weight") ||
+	       qc_text_ends(tensor->name, ".ffn_gate_inp.weight") ||
+	       !qc_text_ends(tensor->name, ".weight");
 }
 
 const struct qc_qtype *qc_layout_back_dtype(const struct qc_model *model)

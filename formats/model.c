@@ -182,6 +182,11 @@ uint64_t qc_tensor_stored_bytes(const struct qc_tensor *tensor)
 	return qc_qtype_bytes(tensor->source->type, elems, &bytes) ? bytes : 0;
 }
 
+bool qc_tensor_has_raw(const struct qc_tensor *tensor)
+{
+	return tensor->source->ops->read_raw && !tensor->scale;
+}
+
 const char *qc_tensor_stored_as(const struct qc_tensor *tensor)
 {
 	return tensor->encoding ? tensor->encoding : tensor->source->type->name;

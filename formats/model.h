@@ -179,6 +179,9 @@ enum qc_status qc_model_unchanged(const struct qc_model *model, struct qc_err *e
 uint64_t qc_tensor_elems(const struct qc_tensor *tensor);
 uint64_t qc_tensor_stored_bytes(const struct qc_tensor *tensor);
 
+/* Whether there are raw rows that, decoded as their type, are the values: no scale beside them. */
+bool qc_tensor_has_raw(const struct qc_tensor *tensor);
+
 /* What it is stored as, for people: the encoding, else the element type. */
 const char *qc_tensor_stored_as(const struct qc_tensor *tensor);
 

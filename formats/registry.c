@@ -1,10 +1,10 @@
 /* The list of container formats, and which of them a path is. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "formats/format.h"
 
 extern const struct qc_format qc_format_gguf, qc_format_safetensors, qc_format_hf;
@@ -80,13 +80,6 @@ enum qc_status qc_format_detect(const char *path, const struct qc_format **forma
 	return status;
 }
 
-static bool ends_with(const char *path, const char *ending)
-{
-	size_t len = strlen(path), n = strlen(ending);
-
-	return len > n && !strcasecmp(path + len - n, ending);
-}
-
 /* ".bin", ".png": a few letters. "Llama-3.1-8B" and "out.dir/" have none. */
 static bool has_file_ending(const char *path)
 {
@@ -104,7 +97,7 @@ const struct qc_format *qc_format_for_output(const char *path)
 	const struct qc_format *dir = NULL;
 
 	for (const struct qc_format *const *f = qc_formats; *f; f++) {
-		if ((*f)->layout && (*f)->extension && ends_with(path, (*f)->extension))
+		if ((*f)->layout && (*f)->extension && qc_text_has_extension(path, (*f)->extension))
 			return *f;
 		if ((*f)->layout && (*f)->is_dir)
 			dir = *f;

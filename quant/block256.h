@@ -45,25 +45,42 @@ static inline void qc_search_weights(const float *x, const float *importance, fl
 			weight[i] = x[i] * x[i];
 }
 
+/* The largest magnitude of n values, a multiple of 8. Eight maxima keep it from waiting on one. */
 static inline float qc_abs_max(const float *x, size_t n)
 {
-	float max = 0;
+	float largest[8] = {0}, max = 0;
 
-	for (size_t i = 0; i < n; i++)
-		max = max > fabsf(x[i]) ? max : fabsf(x[i]);
+	for (size_t i = 0; i < n; i += 8)
+		for (size_t k = 0; k < 8; k++)
+			largest[k] = largest[k] > fabsf(x[i + k]) ? largest[k] : fabsf(x[i + k]);
+	for (int k = 0; k < 8; k++)
+		max = max > largest[k] ? max : largest[k];
 	return max;
+}
+
+/*
+ * What the ternary types do to n values: 0, 1 or 2 for those nearest to -d, 0 and d, inverse = 1 /
+ * d and d the largest magnitude; qc_round_away() + 1, without branches so that compilers make
+ * vectors of it. An inverse that overflows gives infinities and NaN, and code 1.
+ */
+static inline void qc_ternary_codes(const float *x, float inverse, size_t n, uint8_t *codes)
+{
+	for (size_t j = 0; j < n; j++) {
+		float v = x[j] * inverse;
+		int up = (v >= 0.5f) & (v < 2), down = (v <= -0.5f) & (v > -2);
+
+		codes[j] = (uint8_t)(1 + up - down);
+	}
 }
 
 /* The low two bits of 256 codes: byte 32 h + i holds elements 128 h + i, + 32, + 64 and + 96, the
  * first lowest. */
-static inline void qc_pack_pairs256(const uint8_t codes[256], uint8_t out[64])
+static inline void qc_pack_pairs256(const uint8_t codes[restrict 256], uint8_t out[restrict 64])
 {
-	for (int j = 0; j < 64; j++) {
-		const uint8_t *q = codes + j / 32 * 128 + j % 32;
-
-		out[j] = (uint8_t)((q[0] & 3) | (q[32] & 3) << 2 | (q[64] & 3) << 4 |
-				   (q[96] & 3) << 6);
-	}
+	for (int half = 0; half < 2; half++, codes += 128, out += 32)
+		for (int i = 0; i < 32; i++)
+			out[i] = (uint8_t)((codes[i] & 3) | (codes[i + 32] & 3) << 2 |
+					   (codes[i + 64] & 3) << 4 | (codes[i + 96] & 3) << 6);
 }
 
 /* The two bits of element j. */

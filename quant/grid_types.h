@@ -13,7 +13,10 @@ extern const struct qc_grid qc_points_of_iq1_s, qc_points_of_iq1_m, qc_points_of
 extern const struct qc_grid qc_points_of_iq2_xs, qc_points_of_iq2_s, qc_points_of_iq3_xxs;
 extern const struct qc_grid qc_points_of_iq3_s; /* grids_low.c */
 
-/* 0, 1 .. 31: levels of unsigned codes. */
+/* Put x into an f16 field, which keeps its value where x has no finite f16. */
+void qc_grid_set_f16(uint8_t field[2], float x);
+
+/* 0, 1 .. 63: levels of unsigned codes. */
 extern const float qc_counting[64];
 /* Those of iq4_nl and iq4_xs (quant/iq4.h). */
 extern const float qc_iq4_grid_levels[16];

@@ -3,13 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/block32.h"
 #include "quant/blocks.h"
-#include "quant/e4m3.h"
-#include "quant/e8m0.h"
-#include "quant/search_fp4.h"
 #include "quant/grid_types.h"
-#include "quant/types.h"
+#include "quant/round.h"
 
 const struct qc_grid *const qc_grids[] = {
 	&qc_grid_q4_0,
@@ -67,6 +63,15 @@ void qc_grid_scales(const struct qc_grid *grid, const uint8_t *block, float *sca
 		scale[g] = (b - a) / (grid->levels[top] - grid->levels[0]);
 		offset[g] = grid->has_offset ? a - scale[g] * grid->levels[0] : 0;
 	}
+}
+
+void qc_grid_set_f16(uint8_t field[2], float x)
+{
+	uint8_t trial[2];
+
+	qc_put_f16(trial, x);
+	if (isfinite(qc_get_f16(trial)))
+		memcpy(field, trial, sizeof(trial));
 }
 
 uint8_t qc_grid_nearest(const struct qc_grid *grid, float x)

@@ -28,15 +28,6 @@ const uint8_t qc_e2m1_level_codes[15] = {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 
 const float qc_iq4_grid_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
 				      1,    13,	  25,  38,  53,	 69,  89,  113};
 
-static void set_f16(uint8_t field[2], float x)
-{
-	uint8_t trial[2];
-
-	qc_put_f16(trial, x);
-	if (isfinite(qc_get_f16(trial)))
-		qc_put_f16(field, x);
-}
-
 static void q4_0_put(uint8_t *block, const uint8_t *numbers)
 {
 	qc_pack_nibbles(numbers, ((struct qc_block_q4_0 *)block)->q);
@@ -47,7 +38,7 @@ static void scale_set(uint8_t *block, uint32_t group, float scale, float offset)
 {
 	(void)group;
 	(void)offset;
-	set_f16(block, scale);
+	qc_grid_set_f16(block, scale);
 }
 
 static void q4_1_put(uint8_t *block, const uint8_t *numbers)
@@ -59,8 +50,8 @@ static void q4_1_put(uint8_t *block, const uint8_t *numbers)
 static void line_set(uint8_t *block, uint32_t group, float scale, float offset)
 {
 	(void)group;
-	set_f16(block, scale);
-	set_f16(block + 2, offset);
+	qc_grid_set_f16(block, scale);
+	qc_grid_set_f16(block + 2, offset);
 }
 
 static void q5_0_put(uint8_t *dst, const uint8_t *numbers)

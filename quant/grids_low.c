@@ -1,20 +1,12 @@
 /* Grids of the ternary types and of those whose codes are points. */
 #include "quant/grid_types.h"
 
-#include <math.h>
-
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/kpack.h"
 #include "quant/types.h"
 
 static const float from_minus_1[4] = {-1, 0, 1, 2};
-
-static void set_f16(uint8_t field[2], float x)
-{
-	if (isfinite(qc_f16_to_f32(qc_f32_to_f16(x))))
-		qc_put_f16(field, x);
-}
 
 static void tq1_0_put(uint8_t *block, const uint8_t *numbers)
 {
@@ -25,7 +17,7 @@ static void tq1_0_set(uint8_t *block, uint32_t group, float scale, float offset)
 {
 	(void)group;
 	(void)offset;
-	set_f16(((struct qc_block_tq1_0 *)block)->d, scale);
+	qc_grid_set_f16(((struct qc_block_tq1_0 *)block)->d, scale);
 }
 
 static void tq2_0_put(uint8_t *block, const uint8_t *numbers)
@@ -37,23 +29,19 @@ static void tq2_0_set(uint8_t *block, uint32_t group, float scale, float offset)
 {
 	(void)group;
 	(void)offset;
-	set_f16(((struct qc_block_tq2_0 *)block)->d, scale);
+	qc_grid_set_f16(((struct qc_block_tq2_0 *)block)->d, scale);
 }
 
-static void q2_0_put(uint8_t *dst, const uint8_t *numbers)
+static void q2_0_put(uint8_t *block, const uint8_t *numbers)
 {
-	struct qc_block_q2_0 *block = (struct qc_block_q2_0 *)dst;
-
-	for (int k = 0; k < 16; k++, numbers += 4)
-		block->q[k] =
-			(uint8_t)(numbers[0] | numbers[1] << 2 | numbers[2] << 4 | numbers[3] << 6);
+	qc_q2_0_pack(numbers, (struct qc_block_q2_0 *)block);
 }
 
 static void q2_0_set(uint8_t *block, uint32_t group, float scale, float offset)
 {
 	(void)group;
 	(void)offset;
-	set_f16(((struct qc_block_q2_0 *)block)->d, scale);
+	qc_grid_set_f16(((struct qc_block_q2_0 *)block)->d, scale);
 }
 
 const struct qc_grid qc_grid_tq1_0 = {

@@ -1,5 +1,5 @@
 /*
- * The codes of types with blocks of 256 as their blocks hold them; scales are left alone. Each
+ * The codes of types with large blocks as their blocks hold them; scales are left alone. Each
  * type's own .c has the layout.
  */
 #ifndef QC_QUANT_KPACK_H
@@ -9,6 +9,7 @@
 
 #include "quant/blocks.h"
 
+void qc_q2_0_pack(const uint8_t codes[64], struct qc_block_q2_0 *block);    /* 0..3 */
 void qc_tq1_0_pack(const uint8_t codes[256], struct qc_block_tq1_0 *block); /* 0..2 */
 void qc_q3_K_pack(const uint8_t codes[256], struct qc_block_q3_K *block);   /* 0..7 */
 void qc_q5_K_pack(const uint8_t codes[256], struct qc_block_q5_K *block);   /* 0..31 */

@@ -15,6 +15,7 @@
 
 #include "quant/block256.h"
 #include "quant/blocks.h"
+#include "quant/kpack.h"
 #include "quant/round.h"
 #include "quant/search.h"
 #include "quant/types.h"
@@ -25,18 +26,21 @@ static unsigned q2_0_code(float x)
 	return fabsf(x) < 0x1p31f ? (unsigned)qc_clamp(qc_round_away(x) + 1, 0, 3) : 0;
 }
 
+void qc_q2_0_pack(const uint8_t codes[64], struct qc_block_q2_0 *block)
+{
+	for (int k = 0; k < 16; k++, codes += 4)
+		block->q[k] = (uint8_t)(codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6);
+}
+
 static void q2_0_encode(const float *x, struct qc_block_q2_0 *block)
 {
 	float d = qc_abs_max(x, 64), inverse = d > 0 ? 1 / d : 0;
+	uint8_t codes[64];
 
+	for (int j = 0; j < 64; j++)
+		codes[j] = (uint8_t)q2_0_code(x[j] * inverse);
+	qc_q2_0_pack(codes, block);
 	qc_put_f16(block->d, d);
-	for (int k = 0; k < 16; k++, x += 4) {
-		unsigned q = 0;
-
-		for (int i = 0; i < 4; i++)
-			q |= q2_0_code(x[i] * inverse) << (2 * i);
-		block->q[k] = (uint8_t)q;
-	}
 }
 
 static void q2_0_quantize(const float *x, void *dst, size_t rows, size_t cols, const float *weight)

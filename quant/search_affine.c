@@ -86,6 +86,8 @@ static struct line search(const float *x, const float *weight, int top)
 	struct qc_range range = qc_range_of(x, 32);
 	struct affine_search a = {
 		.weight = weight, .low = range.min, .span = range.max - range.min, .top = top};
+	const bool alike = weight == qc_ones;
+	const int n = alike ? QC_FEW_STRETCHES : QC_STRETCHES;
 	float stretch;
 
 	for (int i = 0; i < 32; i++) {
@@ -94,13 +96,12 @@ static struct line search(const float *x, const float *weight, int top)
 		a.s.w += weight[i];
 		a.s.y += a.wy[i];
 	}
-	for (int c = 0; c < (weight == qc_ones ? QC_FEW_STRETCHES : QC_STRETCHES); c++)
+	for (int c = 0; c < n; c++)
 		consider(&a, qc_stretches[c], qc_shifts[0]);
 	stretch = a.stretch;
 	for (int shift = 1; shift < QC_SHIFTS; shift++)
-		for (int c = 0; c < (weight == qc_ones ? 1 : QC_STRETCHES); c++)
-			consider(&a, weight == qc_ones ? stretch : qc_stretches[c],
-				 qc_shifts[shift]);
+		for (int c = 0; c < (alike ? 1 : n); c++)
+			consider(&a, alike ? stretch : qc_stretches[c], qc_shifts[shift]);
 	return a.line;
 }
 

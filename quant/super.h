@@ -89,9 +89,14 @@ LANES_INLINE void super_load(struct super *s, size_t elems)
 static inline double super_error(const struct qc_qtype *type, const float *x, const float *weight,
 				 const float *y, const uint8_t *block)
 {
+	double sums[8], sum = 0;
+
 	if (type->check && type->check(block, 1) == 0)
 		return NAN;
-	return qc_squared_error(x, y, weight, type->block_elems);
+	lanes_error_sums(x, y, weight, type->block_elems, sums);
+	for (int i = 0; i < 8; i++)
+		sum += sums[i];
+	return sum;
 }
 
 static inline void super_keep_better(const struct qc_qtype *type, qc_dequantize_fn *dequantize,

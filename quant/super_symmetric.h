@@ -120,7 +120,6 @@ static inline struct symmetric_fit symmetric_start(const lanes *x, const lanes *
 	for (int side = mirrored; side < 2; side++) {
 		for (int k = -shape->n_steps; k <= shape->n_steps; k++) {
 			float level = (side ? shape->high : shape->low) + shape->step * (float)k;
-
 			struct symmetric_fit trial;
 
 			if (mirrored && level < shape->high)

@@ -11,6 +11,7 @@
 #include "quant/q3_k.h"
 #include "quant/super_affine.h"
 #include "quant/super_symmetric.h"
+#include "quant/super_threshold.h"
 #include "quant/types.h"
 
 static const struct affine_shape q4_K_shape = {
@@ -260,7 +261,7 @@ static void tq2_0_propose(const struct super *s, size_t count, uint8_t *trials)
 	uint8_t codes[256];
 	float d[LANES];
 
-	lanes_store(d, symmetric_search_one(s, &tq_shape));
+	lanes_store(d, threshold_search(s));
 	for (size_t k = 0; k < count; k++, block++) {
 		symmetric_codes(s->rows + k * 256, &tq_shape, d[k], codes);
 		qc_put_f16(block->d, d[k]);
@@ -274,7 +275,7 @@ static void tq1_0_propose(const struct super *s, size_t count, uint8_t *trials)
 	uint8_t codes[256];
 	float d[LANES];
 
-	lanes_store(d, symmetric_search_one(s, &tq_shape));
+	lanes_store(d, threshold_search(s));
 	for (size_t k = 0; k < count; k++, block++) {
 		symmetric_codes(s->rows + k * 256, &tq_shape, d[k], codes);
 		qc_put_f16(block->d, d[k]);
@@ -292,9 +293,7 @@ static void q2_0_propose(const struct super *s, size_t count, uint8_t *trials)
 	for (size_t k = 0; k < count; k++, block++) {
 		symmetric_codes(s->rows + k * 64, &q2_0_shape, d[k], codes);
 		qc_put_f16(block->d, d[k]);
-		for (int i = 0; i < 16; i++)
-			block->q[i] = (uint8_t)(codes[4 * i] | codes[4 * i + 1] << 2 |
-						codes[4 * i + 2] << 4 | codes[4 * i + 3] << 6);
+		qc_q2_0_pack(codes, block);
 	}
 }
 

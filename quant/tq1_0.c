@@ -26,13 +26,13 @@
 /* Byte i of a run holds elements i + run * k for its trits k = 0..trits-1. */
 static void pack_run(const uint8_t *codes, int run, int trits, uint8_t *bytes)
 {
-	for (int i = 0; i < run; i++) {
-		int number = 0;
+	uint8_t number[32] = {0};
 
-		for (int k = 0; k < 5; k++)
-			number = 3 * number + (k < trits ? codes[i + run * k] : 0);
-		bytes[i] = (uint8_t)((number * 256 + 242) / 243); /* rounded up */
-	}
+	for (int k = 0; k < 5; k++)
+		for (int i = 0; i < run; i++)
+			number[i] = (uint8_t)(3 * number[i] + (k < trits ? codes[i + run * k] : 0));
+	for (int i = 0; i < run; i++)
+		bytes[i] = (uint8_t)((number[i] * 256 + 242) / 243); /* rounded up */
 }
 
 void qc_tq1_0_pack(const uint8_t codes[256], struct qc_block_tq1_0 *block)
@@ -63,8 +63,7 @@ static void tq1_0_encode(const float *x, const float *importance, void *dst)
 	uint8_t codes[256];
 
 	(void)importance;
-	for (int j = 0; j < 256; j++)
-		codes[j] = (uint8_t)(qc_round_away(x[j] * inverse) + 1);
+	qc_ternary_codes(x, inverse, 256, codes);
 	qc_tq1_0_pack(codes, block);
 	qc_put_f16(block->d, d);
 }

@@ -11,6 +11,8 @@
  *
  * d = max|x|, so that encoding never uses code 3. Importance changes nothing.
  */
+#include <string.h>
+
 #include "quant/block256.h"
 #include "quant/blocks.h"
 #include "quant/round.h"
@@ -24,8 +26,7 @@ static void tq2_0_encode(const float *x, const float *importance, void *dst)
 	uint8_t codes[256];
 
 	(void)importance;
-	for (int j = 0; j < 256; j++)
-		codes[j] = (uint8_t)(qc_round_away(x[j] * inverse) + 1);
+	qc_ternary_codes(x, inverse, 256, codes);
 	qc_pack_pairs256(codes, block->q);
 	qc_put_f16(block->d, d);
 }
@@ -41,9 +42,12 @@ static void tq2_0_dequantize(const void *src, float *x, size_t n_blocks)
 
 	for (; n_blocks > 0; n_blocks--, block++) {
 		float d = qc_get_f16(block->d);
+		uint8_t q[64]; /* a copy, which does not overlap x */
 
-		for (int j = 0; j < 256; j++)
-			*x++ = (float)(qc_pair_at(block->q, j) - 1) * d;
+		memcpy(q, block->q, sizeof(q));
+		for (int j = 0; j < 8; j++, x += 32)
+			for (int i = 0; i < 32; i++)
+				x[i] = (float)((q[j / 4 * 32 + i] >> j % 4 * 2 & 3) - 1) * d;
 	}
 }
 

@@ -9,6 +9,23 @@ static struct qc_err err;
 /* The published 4B's text_config says little; the rest is what transformers fills in. */
 static void sparse_gemma_4b_gets_every_default(void)
 {
+	static const struct am_key keys[] = {
+		{"block_count", QC_KV_U32, 34, NULL},
+		{"context_length", QC_KV_U32, 131072, NULL},
+		{"embedding_length", QC_KV_U32, 2560, NULL},
+		{"feed_forward_length", QC_KV_U32, 10240, NULL},
+		{"attention.head_count", QC_KV_U32, 8, NULL},
+		{"attention.head_count_kv", QC_KV_U32, 4, NULL},
+		{"rope.scaling.type", QC_KV_STRING, 0, "linear"},
+		{"rope.scaling.factor", QC_KV_F32, 8, NULL},
+		{"rope.freq_base", QC_KV_F32, 1e6, NULL},
+		{"rope.freq_base_swa", QC_KV_F32, 1e4, NULL},
+		{"attention.layer_norm_rms_epsilon", QC_KV_F32, 1e-6, NULL},
+		{"attention.key_length", QC_KV_U32, 256, NULL},
+		{"attention.value_length", QC_KV_U32, 256, NULL},
+		{"attention.sliding_window", QC_KV_U32, 1024, NULL},
+		{0},
+	};
 	struct qc_model model;
 
 	NEED(!am_config(
@@ -27,21 +44,7 @@ static void sparse_gemma_4b_gets_every_default(void)
 		     "\"num_attention_heads\": 16, \"num_hidden_layers\": 27}}",
 		     &err),
 	     "%s", err.text);
-	am_check_string(&model, "general.architecture", "gemma3");
-	am_check_u32(&model, "gemma3.block_count", 34);
-	am_check_u32(&model, "gemma3.context_length", 131072);
-	am_check_u32(&model, "gemma3.embedding_length", 2560);
-	am_check_u32(&model, "gemma3.feed_forward_length", 10240);
-	am_check_u32(&model, "gemma3.attention.head_count", 8);
-	am_check_u32(&model, "gemma3.attention.head_count_kv", 4);
-	am_check_string(&model, "gemma3.rope.scaling.type", "linear");
-	am_check_f32(&model, "gemma3.rope.scaling.factor", 8);
-	am_check_f32(&model, "gemma3.rope.freq_base", 1e6f);
-	am_check_f32(&model, "gemma3.rope.freq_base_swa", 1e4f);
-	am_check_f32(&model, "gemma3.attention.layer_norm_rms_epsilon", 1e-6f);
-	am_check_u32(&model, "gemma3.attention.key_length", 256);
-	am_check_u32(&model, "gemma3.attention.value_length", 256);
-	am_check_u32(&model, "gemma3.attention.sliding_window", 1024);
+	am_check_keys(&model, "gemma3", keys);
 	am_check_absent(&model, "gemma3.final_logit_softcapping");
 	CHECK(qc_arch_vocab_size(&model) == 262208, "vocabulary of %u", qc_arch_vocab_size(&model));
 	qc_model_close(&model);

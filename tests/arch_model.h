@@ -189,6 +189,32 @@ static inline void am_check_absent(const struct qc_model *model, const char *key
 	CHECK(!qc_meta_find(&model->meta, key), "%s is there", key);
 }
 
+/* A key of an architecture, without its name, and what it must be. */
+struct am_key {
+	const char *name;
+	enum qc_kv_type type; /* QC_KV_U32, QC_KV_F32, QC_KV_STRING */
+	double number;
+	const char *string;
+};
+
+/* The model is of the architecture `arch` and has these keys; the last one has no name. */
+static inline void am_check_keys(const struct qc_model *model, const char *arch,
+				 const struct am_key *keys)
+{
+	char key[128];
+
+	am_check_string(model, "general.architecture", arch);
+	for (; keys->name; keys++) {
+		snprintf(key, sizeof(key), "%s.%s", arch, keys->name);
+		if (keys->type == QC_KV_STRING)
+			am_check_string(model, key, keys->string);
+		else if (keys->type == QC_KV_F32)
+			am_check_f32(model, key, (float)keys->number);
+		else
+			am_check_u32(model, key, (uint32_t)keys->number);
+	}
+}
+
 /* An array of i32 or bool: `text` is "8 8 2" (or "1 1 0"). */
 static inline void am_check_array(const struct qc_model *model, const char *key,
 				  enum qc_kv_type elem, const char *text)

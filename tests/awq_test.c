@@ -81,6 +81,7 @@ static void convert_scaled(const char *path, const char *out)
 	struct qc_model models[3] = {{0}};
 	struct qc_plan plan, scaled;
 	struct qc_channel_scales scales = {0};
+	const struct qc_plan_given given = {.scales = &scales};
 	const struct qc_format *format;
 	struct qc_awq a = {.plan = &plan, .options = &options};
 	struct qc_err err;
@@ -95,8 +96,8 @@ static void convert_scaled(const char *path, const char *out)
 	CHECK(a.n_results >= qc_forward_graph(a.forward)->n_blocks, "%s: %zu inputs", path,
 	      a.n_results);
 	NEED(!qc_awq_fold(&a, ~0u, &scales, &err), "%s", err.text);
-	NEED(!qc_plan_build_scaled(&scaled, &models[2], format, &options, NULL, &scales, &err),
-	     "%s", err.text);
+	NEED(!qc_plan_build_given(&scaled, &models[2], format, &options, &given, &err), "%s",
+	     err.text);
 	NEED(!qc_convert_plan(&scaled, out, &options, NULL, &err), "%s", err.text);
 	qc_plan_clear(&scaled);
 	qc_plan_clear(&plan);

@@ -14,9 +14,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/test.h"
 
 enum { MAX_RUNS = 25, COPY_BYTES = 1 << 20 };
@@ -28,14 +28,6 @@ struct usage {
 struct series {
 	struct usage runs[MAX_RUNS];
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static double seconds(struct timeval t)
 {
@@ -61,7 +53,7 @@ static void only_copy(const char *from, const char *to, off_t bytes)
 /* argv[0] NULL: only_copy(argv[1], argv[2]) of `bytes`. */
 static struct usage run(const char *const *argv, off_t bytes)
 {
-	double start = now();
+	double start = qc_seconds();
 	struct rusage r;
 	int status;
 	pid_t pid;
@@ -77,7 +69,7 @@ static struct usage run(const char *const *argv, off_t bytes)
 	NEED(wait4(pid, &status, 0, &r) == pid, "cannot wait");
 	NEED(WIFEXITED(status) && !WEXITSTATUS(status), "%s %s failed", argv[0] ? argv[0] : "copy",
 	     argv[1]);
-	return (struct usage){seconds(r.ru_utime) + seconds(r.ru_stime), now() - start,
+	return (struct usage){seconds(r.ru_utime) + seconds(r.ru_stime), qc_seconds() - start,
 			      (double)r.ru_maxrss / 1024};
 }
 

@@ -47,16 +47,6 @@ static bool is_there(const char *path)
 	return !access(path, F_OK);
 }
 
-static void same_files(const char *a, const char *b)
-{
-	size_t n, m;
-	char *x = test_load(a, &n), *y = test_load(b, &m);
-
-	CHECK(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
-	free(x);
-	free(y);
-}
-
 static void an_interrupted_calibration_goes_on(void)
 {
 	static const char *const models[] = {LLAMA, GPT_OSS};
@@ -102,7 +92,7 @@ static void an_interrupted_calibration_goes_on(void)
 		NEED(!calibrate(&options, &resumed, &err), "%s", err.text);
 		CHECK(resumed == 64, "%zu windows were there", resumed);
 		CHECK(!is_there(state), "a state is left");
-		same_files(output, st_path("whole.gguf"));
+		st_same_files(output, st_path("whole.gguf"));
 	}
 }
 

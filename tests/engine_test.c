@@ -77,10 +77,28 @@ static void logits_do_not_depend_on_the_number_of_threads(void)
 	}
 }
 
+/* A golden's windows and its second one again at the end: more than go through a block at a time.
+ */
+static struct qc_windows windows_of_two_chunks(const struct engine *e, const char *path)
+{
+	struct qc_windows windows = load_windows(path);
+	struct qc_forward_plan plan;
+
+	windows.ids = realloc(windows.ids, (WINDOWS + 1) * LENGTH * sizeof(*windows.ids));
+	NEED(windows.ids, "no memory");
+	memcpy(windows.ids + (size_t)WINDOWS * LENGTH, windows.ids + LENGTH,
+	       LENGTH * sizeof(*windows.ids));
+	windows.n++;
+	qc_forward_plan(e->forward, windows.n, LENGTH, &plan);
+	CHECK(plan.rows < windows.n * LENGTH, "%llu rows go at a time: add windows",
+	      (unsigned long long)plan.rows);
+	return windows;
+}
+
 static void windows_do_not_see_each_other(void)
 {
 	for (int i = 0; i < N_GOLDENS; i++) {
-		struct qc_windows windows = load_windows(goldens[i].windows), last = windows;
+		struct qc_windows windows, last;
 		struct engine e;
 		float *together, *alone;
 		size_t n;
@@ -88,12 +106,14 @@ static void windows_do_not_see_each_other(void)
 
 		open_engine(&e, goldens[i].path, 0, QC_YARN_BY_MODEL);
 		n = (size_t)LENGTH * qc_forward_graph(e.forward)->vocab;
-		/* more windows than go through a block at a time */
-		together = all_logits(&e, &windows, 6);
-		last.ids += 5 * LENGTH;
+		windows = last = windows_of_two_chunks(&e, goldens[i].windows);
+		together = all_logits(&e, &windows, windows.n);
+		last.ids += (windows.n - 1) * LENGTH;
 		alone = all_logits(&e, &last, 1);
-		difference = largest_difference(together + 5 * n, alone, n);
+		difference = largest_difference(together + (windows.n - 1) * n, alone, n);
 		CHECK(difference < 1e-4, "%s: %g", goldens[i].path, difference);
+		difference = largest_difference(together + n, alone, n);
+		CHECK(difference < 1e-4, "%s, in the first chunk: %g", goldens[i].path, difference);
 		CHECK(largest_difference(together, alone, n) > 1, "%s: two windows are alike",
 		      goldens[i].path);
 		free(together);
@@ -188,39 +208,47 @@ static void what_cannot_be_computed_is_refused(void)
 	qc_windows_clear(&windows);
 }
 
+struct watched {
+	size_t calls, q_rows, expert_rows;
+};
+
 static enum qc_status count_input(void *user, const struct qc_weight *weight, uint64_t index,
 				  const float *x, size_t rows, struct qc_err *err)
 {
-	size_t *counts = user;
+	struct watched *w = user;
+	bool finite = true;
 
 	(void)err;
 	(void)index;
-	CHECK(x[rows * weight->in - 1] == x[rows * weight->in - 1], "%s sees NaN",
-	      weight->tensor->name);
-	if (strstr(weight->tensor->name, "blk.1.attn_q."))
-		counts[0] += rows;
+	for (size_t i = 0; i < rows * weight->in; i++)
+		finite &= isfinite(x[i]) != 0;
+	CHECK(finite, "%s sees NaN or infinity", weight->tensor->name);
+	if (strstr(weight->tensor->name, "blk.1.attn_q.")) {
+		w->calls++;
+		w->q_rows += rows;
+	}
 	if (strstr(weight->tensor->name, "blk.1.ffn_down_exps."))
-		counts[1] += rows;
+		w->expert_rows += rows;
 	return QC_OK;
 }
 
 static void inputs_of_every_product_can_be_watched(void)
 {
-	struct qc_windows windows = load_windows(goldens[4].windows);
-	size_t counts[2] = {0, 0};
-	const struct qc_forward_options options = {.input = count_input, .user = counts};
-	struct qc_model model = {0};
-	struct qc_forward *forward;
+	struct watched w = {0};
+	const struct qc_forward_options options = {.input = count_input, .user = &w};
+	struct qc_windows windows;
+	struct engine e = {0};
 	struct qc_err err = {0};
 
-	NEED(!qc_model_open(&model, goldens[4].path, &err), "%s", err.text);
-	NEED(!qc_forward_open(&forward, &model, &options, &err), "%s", err.text);
-	NEED(!qc_forward_windows(forward, windows.ids, 5, LENGTH, &err), "%s", err.text);
-	CHECK(counts[0] == 5 * LENGTH, "attn_q saw %zu rows", counts[0]);
-	CHECK(counts[1] == 2 * 5 * LENGTH, "two of the experts of each row saw %zu rows",
-	      counts[1]);
-	qc_forward_close(forward);
-	qc_model_close(&model);
+	NEED(!qc_model_open(&e.model, goldens[4].path, &err), "%s", err.text);
+	NEED(!qc_forward_open(&e.forward, &e.model, &options, &err), "%s", err.text);
+	windows = windows_of_two_chunks(&e, goldens[4].windows);
+	NEED(!qc_forward_windows(e.forward, windows.ids, windows.n, LENGTH, &err), "%s", err.text);
+	CHECK(w.calls == 2, "%zu chunks", w.calls);
+	CHECK(w.q_rows == windows.n * LENGTH, "attn_q saw %zu rows", w.q_rows);
+	CHECK(w.expert_rows == 2 * windows.n * LENGTH,
+	      "two of the experts of each row saw %zu rows", w.expert_rows);
+	close_engine(&e);
 	qc_windows_clear(&windows);
 }
 

@@ -1,7 +1,7 @@
 /* The GGUF reader: versions, byte orders, shapes, refusals and their words, truncation, linear
  * time. */
-#include <time.h>
 
+#include "base/clock.h"
 #include "formats/ggml_types.h"
 #include "quant/types.h"
 #include "tests/gguf_build.h"
@@ -310,22 +310,14 @@ static void a_file_cut_anywhere_is_refused(void)
 	free(b.data);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void report_open(const struct build *b, const char *what)
 {
 	struct qc_model model;
 	struct qc_err err = {0};
-	double start = now();
+	double start = qc_seconds();
 
 	CHECK(!build_open(b, &model, &err), "%s: %s", what, err.text);
-	printf("%s: %.1f MB in %.1f ms\n", what, (double)b->n * 1e-6, (now() - start) * 1e3);
+	printf("%s: %.1f MB in %.1f ms\n", what, (double)b->n * 1e-6, (qc_seconds() - start) * 1e3);
 	qc_model_close(&model);
 }
 

@@ -34,29 +34,32 @@ static const char big[] =
 
 static void the_20b_has_the_metadata_that_llama_cpp_needs(void)
 {
+	static const struct am_key keys[] = {
+		{"block_count", QC_KV_U32, 24, NULL},
+		{"context_length", QC_KV_U32, 131072, NULL},
+		{"embedding_length", QC_KV_U32, 2880, NULL},
+		{"feed_forward_length", QC_KV_U32, 2880, NULL},
+		{"attention.head_count", QC_KV_U32, 64, NULL},
+		{"attention.head_count_kv", QC_KV_U32, 8, NULL},
+		{"rope.scaling.type", QC_KV_STRING, 0, "yarn"},
+		{"rope.scaling.factor", QC_KV_F32, 32, NULL},
+		{"rope.scaling.original_context_length", QC_KV_U32, 4096, NULL},
+		{"rope.scaling.yarn_beta_fast", QC_KV_F32, 32, NULL},
+		{"rope.scaling.yarn_beta_slow", QC_KV_F32, 1, NULL},
+		{"rope.freq_base", QC_KV_F32, 150000, NULL},
+		{"attention.layer_norm_rms_epsilon", QC_KV_F32, 1e-5, NULL},
+		{"expert_count", QC_KV_U32, 32, NULL},
+		{"expert_used_count", QC_KV_U32, 4, NULL},
+		{"attention.key_length", QC_KV_U32, 64, NULL},
+		{"attention.value_length", QC_KV_U32, 64, NULL},
+		{"attention.sliding_window", QC_KV_U32, 128, NULL},
+		{"expert_feed_forward_length", QC_KV_U32, 2880, NULL},
+		{0},
+	};
 	struct qc_model model;
 
 	NEED(!am_config(&model, big, &err), "%s", err.text);
-	am_check_string(&model, "general.architecture", "gpt-oss");
-	am_check_u32(&model, "gpt-oss.block_count", 24);
-	am_check_u32(&model, "gpt-oss.context_length", 131072);
-	am_check_u32(&model, "gpt-oss.embedding_length", 2880);
-	am_check_u32(&model, "gpt-oss.feed_forward_length", 2880);
-	am_check_u32(&model, "gpt-oss.attention.head_count", 64);
-	am_check_u32(&model, "gpt-oss.attention.head_count_kv", 8);
-	am_check_string(&model, "gpt-oss.rope.scaling.type", "yarn");
-	am_check_f32(&model, "gpt-oss.rope.scaling.factor", 32);
-	am_check_u32(&model, "gpt-oss.rope.scaling.original_context_length", 4096);
-	am_check_f32(&model, "gpt-oss.rope.scaling.yarn_beta_fast", 32);
-	am_check_f32(&model, "gpt-oss.rope.scaling.yarn_beta_slow", 1);
-	am_check_f32(&model, "gpt-oss.rope.freq_base", 150000);
-	am_check_f32(&model, "gpt-oss.attention.layer_norm_rms_epsilon", 1e-5f);
-	am_check_u32(&model, "gpt-oss.expert_count", 32);
-	am_check_u32(&model, "gpt-oss.expert_used_count", 4);
-	am_check_u32(&model, "gpt-oss.attention.key_length", 64);
-	am_check_u32(&model, "gpt-oss.attention.value_length", 64);
-	am_check_u32(&model, "gpt-oss.attention.sliding_window", 128);
-	am_check_u32(&model, "gpt-oss.expert_feed_forward_length", 2880);
+	am_check_keys(&model, "gpt-oss", keys);
 	am_check_absent(&model, "gpt-oss.rope.freq_base_swa");
 	qc_model_close(&model);
 }

@@ -156,16 +156,6 @@ static void the_directory_has_the_checkpoints_tensors(void)
 	}
 }
 
-static void same_bytes(const char *a, const char *b)
-{
-	size_t n, m;
-	char *x = test_load(a, &n), *y = test_load(b, &m);
-
-	CHECK(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
-	free(x);
-	free(y);
-}
-
 /* All tensors of a file are those of what it was made from, without any difference. */
 static void is_exact(const char *path, const char *against)
 {
@@ -202,7 +192,7 @@ static void codes_are_moved_there_and_back(void)
 		said = converted(st_path("a.gguf"), st_path("b"), &pack);
 		CHECK(said.n && said.n_exact == said.n, "%s, %s %s: %zu of %zu are exact",
 		      cases[i].path, cases[i].quant, cases[i].layout, said.n_exact, said.n);
-		same_bytes(st_path("a/model.safetensors"), st_path("b/model.safetensors"));
+		st_same_files(st_path("a/model.safetensors"), st_path("b/model.safetensors"));
 		is_exact(st_path("b"), st_path("a.gguf"));
 		converted(st_path("b"), st_path("b.gguf"), &as_it_is);
 		same_gguf(st_path("a.gguf"), st_path("b.gguf"), cases[i].layout);

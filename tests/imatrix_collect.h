@@ -80,13 +80,4 @@ static inline uint8_t *bytes_of(const struct qc_imatrix *im, enum qc_imatrix_for
 	return bytes;
 }
 
-static inline const char *write_bytes(const char *name, const void *bytes, size_t size)
-{
-	const char *path = st_path(name);
-	FILE *f = fopen(path, "wb");
-
-	NEED(f && fwrite(bytes, 1, size, f) == size && !fclose(f), "cannot write %s", path);
-	return path;
-}
-
 #endif

@@ -15,7 +15,7 @@ static void the_gguf_form_comes_back_as_it_was(void)
 	NEED(!qc_imatrix_add_dataset(&im, "a text", 6, &err), "%s", err.text);
 	NEED(!qc_imatrix_add_dataset(&im, "a text", 6, &err), "%s", err.text);
 	bytes = bytes_of(&im, QC_IMATRIX_GGUF, &size);
-	NEED(!qc_imatrix_read(&back, write_bytes("im.gguf", bytes, size), &err), "%s", err.text);
+	NEED(!qc_imatrix_read(&back, st_write("im.gguf", bytes, size), &err), "%s", err.text);
 	again = bytes_of(&back, QC_IMATRIX_GGUF, &size_again);
 	CHECK(size == size_again && !memcmp(bytes, again, size), "%zu bytes and %zu differ", size,
 	      size_again);
@@ -43,7 +43,7 @@ static void the_legacy_form_has_the_same_weights(void)
 
 	collect(&goldens[3], WINDOWS, 0, 0, &im);
 	bytes = bytes_of(&im, QC_IMATRIX_DAT, &size);
-	NEED(!qc_imatrix_read(&back, write_bytes("im.dat", bytes, size), &err), "%s", err.text);
+	NEED(!qc_imatrix_read(&back, st_write("im.dat", bytes, size), &err), "%s", err.text);
 	CHECK(back.n_entries == im.n_entries && back.n_chunks == WINDOWS && !back.chunk_size,
 	      "%zu entries, %u chunks of %u", back.n_entries, back.n_chunks, back.chunk_size);
 	for (size_t i = 0; i < im.n_entries; i++) {
@@ -138,8 +138,7 @@ static void cut_files_are_refused(void)
 			struct qc_imatrix im = {0};
 			struct qc_err err = {0};
 			/* the padding at the end of a GGUF may be missing */
-			enum qc_status s =
-				qc_imatrix_read(&im, write_bytes("cut", bytes, cut), &err);
+			enum qc_status s = qc_imatrix_read(&im, st_write("cut", bytes, cut), &err);
 
 			CHECK(good ? !s : s == QC_BAD_INPUT || (!i && cut + 32 > size),
 			      "%s: %zu of %zu bytes: %d, %s", files[i].path, cut, size, (int)s,

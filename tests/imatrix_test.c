@@ -104,7 +104,7 @@ static void a_state_comes_back_as_it_was(void)
 	NEED(!qc_stats_input(&stats, &weights[0], 0, x, 2, &err), "%s", err.text);
 	NEED(!qc_stats_input(&stats, &weights[1], 2, x, 3, &err), "%s", err.text);
 	NEED(!qc_stats_save(&stats, &state, &bytes, &size, &err), "%s", err.text);
-	path = write_bytes("im.state", bytes, size);
+	path = st_write("im.state", bytes, size);
 	NEED(!qc_stats_load(&back, &found, path, &err), "%s", err.text);
 	CHECK(!strcmp(state.identity, found.identity) && found.n_windows == 7 && found.group == 3,
 	      "%s, %u, %u", found.identity, found.n_windows, found.group);
@@ -124,7 +124,7 @@ static void a_state_comes_back_as_it_was(void)
 	for (size_t cut = 0; cut < size; cut += 7) {
 		struct qc_stats broken = {0};
 
-		CHECK(qc_stats_load(&broken, &found, write_bytes("cut", bytes, cut), &err) ==
+		CHECK(qc_stats_load(&broken, &found, st_write("cut", bytes, cut), &err) ==
 			      QC_BAD_INPUT,
 		      "%zu of %zu bytes are a state", cut, size);
 		qc_stats_clear(&broken);

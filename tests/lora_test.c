@@ -1,5 +1,6 @@
 /* PEFT adapters merged into matrices, embeddings, biases and whole tensors: each computed again in
  * double the straightforward way. */
+#include "base/text.h"
 #include "quant/half.h"
 #include "quant/types.h"
 #include "tests/lora_build.h"
@@ -18,11 +19,6 @@ static void names_of(const char *a_name, char *base, char *b_name)
 	NEED(end, "'%s' is no A", a_name);
 	sprintf(base, "%.*s.weight", (int)(end - path), path);
 	sprintf(b_name, PEFT "%.*s.lora_B.weight", (int)(end - path), path);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	return strlen(text) >= strlen(end) && !strcmp(text + strlen(text) - strlen(end), end);
 }
 
 static void one_matrix_is_merged_within_a_bf16_step(const struct qc_model *merged,
@@ -82,7 +78,7 @@ static void a_trained_adapter_is_merged_within_a_bf16_step(void)
 	NEED(!qc_model_open(&adapter, GEMMA_LORA "/adapter_model.safetensors", &err), "%s",
 	     err.text);
 	for (size_t i = 0; i < adapter.n_tensors; i++)
-		if (ends_with(adapter.tensors[i].stored_name, ".lora_A.weight")) {
+		if (qc_text_ends(adapter.tensors[i].stored_name, ".lora_A.weight")) {
 			one_matrix_is_merged_within_a_bf16_step(&merged, &plain, &adapter,
 								&adapter.tensors[i]);
 			n++;

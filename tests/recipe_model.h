@@ -120,4 +120,15 @@ static inline void make_llama(struct fake *f, const char *format, int blocks)
 	fake_blocks(f, blocks, 512, dense);
 }
 
+/* The types that a llama of that many blocks gets from a recipe and one rule beside it. */
+static inline void choose_with_rule(struct fake *f, int blocks, const char *recipe,
+				    const char *rule)
+{
+	const struct qconv_options options = {
+		.quant = recipe, .tensor_rules = &rule, .n_tensor_rules = 1};
+
+	make_llama(f, "hf", blocks);
+	CHECK(!fake_choose(f, &options), "%s", f->err.text);
+}
+
 #endif

@@ -85,13 +85,9 @@ static void the_first_matching_rule_wins(void)
 /* Counters: a value projection that a rule decides about is not counted by the mixture. */
 static void rules_take_tensors_out_of_the_count(void)
 {
-	static const char *const rules[] = {"blk\\.0\\.attn_v=q8_0"};
-	struct qconv_options options = {
-		.quant = "q4_k_s", .tensor_rules = rules, .n_tensor_rules = 1};
 	struct fake f;
 
-	make_llama(&f, "hf", 12);
-	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	choose_with_rule(&f, 12, "q4_k_s", "blk\\.0\\.attn_v=q8_0");
 	becomes(&f, "count", "blk.0.attn_v.weight", "q8_0");
 	becomes(&f, "count", "blk.4.attn_v.weight", "q5_K");
 	becomes(&f, "count", "blk.5.attn_v.weight", "q4_K");

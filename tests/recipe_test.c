@@ -305,15 +305,11 @@ static void an_architecture_that_we_do_not_know_has_its_rules(void)
 	fake_clear(&f);
 }
 
-static void a_large_model_is_planned_in_linear_time(void)
+static void the_rules_hold_for_a_hundred_thousand_tensors(void)
 {
-	static const char *const rules[] = {"attn_q=q8_0"};
-	struct qconv_options options = {
-		.quant = "q4_k_m", .tensor_rules = rules, .n_tensor_rules = 1};
 	struct fake f;
 
-	make_llama(&f, "hf", 11000); /* 99,003 tensors */
-	CHECK(!fake_choose(&f, &options), "%s", f.err.text);
+	choose_with_rule(&f, 11000, "q4_k_m", "attn_q=q8_0"); /* 99,003 tensors */
 	becomes(&f, "large", "blk.10999.attn_v.weight", "q6_K");
 	becomes(&f, "large", "blk.5000.attn_q.weight", "q8_0");
 	fake_clear(&f);
@@ -332,6 +328,6 @@ int main(void)
 	nvfp4_has_a_tensor_scale_only_where_llama_cpp_multiplies_it();
 	a_70b_has_a_larger_attn_v();
 	an_architecture_that_we_do_not_know_has_its_rules();
-	a_large_model_is_planned_in_linear_time();
+	the_rules_hold_for_a_hundred_thousand_tensors();
 	return test_end();
 }

@@ -113,6 +113,16 @@ static inline const char *st_file(const char *name, const char *header, const vo
 	return path;
 }
 
+static inline void st_same_files(const char *a, const char *b)
+{
+	size_t n, m;
+	char *x = test_load(a, &n), *y = test_load(b, &m);
+
+	CHECK(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
+	free(x);
+	free(y);
+}
+
 /* Open with the format that recognises the path. */
 static inline bool st_opens(struct qc_model *model, const char *path)
 {

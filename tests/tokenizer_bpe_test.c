@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "formats/arch/arch.h"
+#include "tests/arch_model.h"
 #include "tests/sha256.h"
 #include "tests/tokenizer_files.h"
 
@@ -190,32 +191,14 @@ static void check_entry(const struct qc_model *model, const char *key, uint64_t 
 	      (int)i, (int)len, text, want);
 }
 
-static void check_string(const struct qc_model *model, const char *key, const char *want)
-{
-	const char *have = "(absent)";
-	size_t len = 8;
-
-	(void)!qc_meta_string(&model->meta, key, &have, &len);
-	CHECK(len == strlen(want) && !memcmp(have, want, len), "%s is '%.*s', not '%s'", key,
-	      (int)len, have, want);
-}
-
-static void check_id(const struct qc_model *model, const char *key, uint32_t want)
-{
-	uint32_t have = UINT32_MAX;
-
-	CHECK(qc_meta_u32(&model->meta, key, &have) && have == want, "%s is %u, not %u", key, have,
-	      want);
-}
-
 static void check_llama3(const struct qc_model *model)
 {
 	static const uint8_t types[12] = {1, 1, 1, 1, 1, 1, 3, 3, 5, 4, 5, 5};
 	const struct qc_kv *kv = qc_meta_find(&model->meta, "tokenizer.ggml.token_type");
 	bool flag = false;
 
-	check_string(model, "tokenizer.ggml.model", "gpt2");
-	check_string(model, "tokenizer.ggml.pre", "llama-bpe");
+	am_check_string(model, "tokenizer.ggml.model", "gpt2");
+	am_check_string(model, "tokenizer.ggml.pre", "llama-bpe");
 	check_entry(model, "tokenizer.ggml.tokens", 4, "\u0120ab");
 	check_entry(model, "tokenizer.ggml.tokens", 6, "<|begin_of_text|>");
 	check_entry(model, "tokenizer.ggml.tokens", 8, "[PAD8]");
@@ -229,12 +212,12 @@ static void check_llama3(const struct qc_model *model)
 	CHECK(qc_meta_find(&model->meta, "tokenizer.ggml.merges")->n == 2, "not two merges");
 	check_entry(model, "tokenizer.ggml.merges", 0, "a b");
 	check_entry(model, "tokenizer.ggml.merges", 1, "\u0120 ab");
-	check_id(model, "tokenizer.ggml.bos_token_id", 6);
-	check_id(model, "tokenizer.ggml.eos_token_id", 7);
+	am_check_u32(model, "tokenizer.ggml.bos_token_id", 6);
+	am_check_u32(model, "tokenizer.ggml.eos_token_id", 7);
 	CHECK(qc_meta_bool(&model->meta, "tokenizer.ggml.add_bos_token", &flag) && flag,
 	      "add_bos_token");
 	CHECK(!qc_meta_find(&model->meta, "tokenizer.ggml.add_space_prefix"), "add_space_prefix");
-	check_string(model, "tokenizer.chat_template", "T");
+	am_check_string(model, "tokenizer.chat_template", "T");
 }
 
 /* Whatever form the merges have, and with a tokenizer.model beside them that is tiktoken's. */
@@ -272,7 +255,7 @@ static void a_template_in_a_file_of_its_own_is_taken(void)
 	put_text(&place, "tokenizer.json", "{" SPECIALS PRE POST MODEL(MERGES_NEW) "}");
 	put_text(&place, "chat_template.jinja", "{{ jinja }}");
 	NEED(!load(&model, place.dir, LLAMA_CONFIG, &err), "%s", err.text);
-	check_string(&model, "tokenizer.chat_template", "{{ jinja }}");
+	am_check_string(&model, "tokenizer.chat_template", "{{ jinja }}");
 	qc_model_close(&model);
 	place_close(&place);
 }

@@ -2,6 +2,7 @@
  * reads. */
 #include "base/bytes.h"
 #include "formats/tokenizer.h"
+#include "tests/arch_model.h"
 #include "tests/test.h"
 #include "tests/tokenizer_files.h"
 
@@ -47,29 +48,11 @@ static void check_token(const struct qc_model *model, uint32_t id, const char *t
 	      qc_le32(types + 4 * id), type);
 }
 
-static void check_id(const struct qc_model *model, const char *key, uint32_t want)
-{
-	uint32_t have = UINT32_MAX;
-
-	CHECK(qc_meta_u32(&model->meta, key, &have) && have == want, "%s is %u, not %u", key, have,
-	      want);
-}
-
 static void check_bool(const struct qc_model *model, const char *key, bool want)
 {
 	bool have = !want;
 
 	CHECK(qc_meta_bool(&model->meta, key, &have) && have == want, "%s is not %d", key, want);
-}
-
-static void check_text(const struct qc_model *model, const char *key, const char *want)
-{
-	const char *have = "(absent)";
-	size_t len = 8;
-
-	(void)!qc_meta_string(&model->meta, key, &have, &len);
-	CHECK(len == strlen(want) && !memcmp(have, want, len), "%s is '%.*s', not '%s'", key,
-	      (int)len, have, want);
 }
 
 /* All tokenizer.* keys of `a` are in `b` with the same bytes. */
@@ -136,15 +119,15 @@ static void gemma_has_its_types_ids_and_flags(void)
 	check_token(&model, 12, "    ", -1000, QC_TOKEN_USER_DEFINED); /* four U+2581 */
 	check_token(&model, 13, "<0x00>", 0, QC_TOKEN_BYTE);
 	check_token(&model, 270, "he", -1, QC_TOKEN_NORMAL);
-	check_id(&model, "tokenizer.ggml.bos_token_id", 2);
-	check_id(&model, "tokenizer.ggml.eos_token_id", 1);
-	check_id(&model, "tokenizer.ggml.unknown_token_id", 3);
-	check_id(&model, "tokenizer.ggml.padding_token_id", 0);
+	am_check_u32(&model, "tokenizer.ggml.bos_token_id", 2);
+	am_check_u32(&model, "tokenizer.ggml.eos_token_id", 1);
+	am_check_u32(&model, "tokenizer.ggml.unknown_token_id", 3);
+	am_check_u32(&model, "tokenizer.ggml.padding_token_id", 0);
 	check_bool(&model, "tokenizer.ggml.add_bos_token", true);
 	check_bool(&model, "tokenizer.ggml.add_eos_token", false);
 	check_bool(&model, "tokenizer.ggml.add_space_prefix", false);
-	check_text(&model, "tokenizer.ggml.model", "llama");
-	check_text(&model, "tokenizer.ggml.pre", "default");
+	am_check_string(&model, "tokenizer.ggml.model", "llama");
+	am_check_string(&model, "tokenizer.ggml.pre", "default");
 	qc_model_close(&model);
 }
 
@@ -206,8 +189,8 @@ static void added_tokens_come_from_every_file(void)
 	check_token(&model, 1027, "<unused7>", -1000, QC_TOKEN_CONTROL);
 	check_token(&model, 1028, "<\uff5cend\uff5c>", -1000, QC_TOKEN_CONTROL);
 	check_token(&model, 1029, "[PAD1029]", -10000, QC_TOKEN_UNUSED);
-	check_id(&model, "tokenizer.ggml.bos_token_id", 1);
-	check_id(&model, "tokenizer.ggml.eos_token_id", 1026);
+	am_check_u32(&model, "tokenizer.ggml.bos_token_id", 1);
+	am_check_u32(&model, "tokenizer.ggml.eos_token_id", 1026);
 	CHECK(!qc_meta_find(&model.meta, "tokenizer.ggml.padding_token_id"), "a padding id");
 	CHECK(!qc_meta_find(&model.meta, "tokenizer.ggml.add_bos_token"), "add_bos is there");
 	check_bool(&model, "tokenizer.ggml.add_space_prefix", false);
@@ -228,8 +211,8 @@ static void special_ids_fall_back_to_the_configuration(void)
 		   "\"pad_token_id\": 32000}",
 		   &err),
 	     "%s", err.text);
-	check_id(&model, "tokenizer.ggml.bos_token_id", 1);
-	check_id(&model, "tokenizer.ggml.eos_token_id", 2);
+	am_check_u32(&model, "tokenizer.ggml.bos_token_id", 1);
+	am_check_u32(&model, "tokenizer.ggml.eos_token_id", 2);
 	CHECK(!qc_meta_find(&model.meta, "tokenizer.ggml.padding_token_id"),
 	      "a padding id out of range");
 	qc_model_close(&model);
@@ -253,24 +236,24 @@ static void chat_templates_come_in_four_forms(void)
 	copy(&place, LLAMA, "tokenizer.model");
 	put_text(&place, "chat_template.json", "{\"chat_template\": \"from json\"}");
 	NEED(!load(&model, place.dir, config, &err), "%s", err.text);
-	check_text(&model, "tokenizer.chat_template", "from json");
+	am_check_string(&model, "tokenizer.chat_template", "from json");
 	qc_model_close(&model);
 	put_text(&place, "chat_template.jinja", "from jinja\n");
 	NEED(!load(&model, place.dir, config, &err), "%s", err.text);
-	check_text(&model, "tokenizer.chat_template", "from jinja\n");
+	am_check_string(&model, "tokenizer.chat_template", "from jinja\n");
 	qc_model_close(&model);
 	put_text(&place, "tokenizer_config.json",
 		 "{\"chat_template\": [{\"name\": \"default\", \"template\": \"main\"}, {\"name\": "
 		 "\"tool use\","
 		 "\"template\": \"tools\"}, {\"name\": 3}]}");
 	NEED(!load(&model, place.dir, config, &err), "%s", err.text);
-	check_text(&model, "tokenizer.chat_template", "main");
-	check_text(&model, "tokenizer.chat_template.tool_use", "tools");
+	am_check_string(&model, "tokenizer.chat_template", "main");
+	am_check_string(&model, "tokenizer.chat_template.tool_use", "tools");
 	CHECK(need_kv(&model, "tokenizer.chat_templates")->n == 1, "names are missing");
 	qc_model_close(&model);
 	put_text(&place, "tokenizer_config.json", "{\"chat_template\": \"own\"}");
 	NEED(!load(&model, place.dir, config, &err), "%s", err.text);
-	check_text(&model, "tokenizer.chat_template", "own");
+	am_check_string(&model, "tokenizer.chat_template", "own");
 	qc_model_close(&model);
 	place_close(&place);
 }

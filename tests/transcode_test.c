@@ -41,16 +41,6 @@ static void moves(const char *input, const char *output, const char *quant, cons
 	CHECK(n && exact == n, "%s to %s: %zu of %zu tensors are exact", input, output, exact, n);
 }
 
-static void same_bytes(const char *a, const char *b)
-{
-	size_t n, m;
-	char *x = test_load(a, &n), *y = test_load(b, &m);
-
-	CHECK(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
-	free(x);
-	free(y);
-}
-
 static void nvfp4_goes_between_layouts_and_back(void)
 {
 	static const char *const models[] = {GEMMA, LLAMA};
@@ -69,7 +59,7 @@ static void nvfp4_goes_between_layouts_and_back(void)
 		moves(st_path("other"), st_path("back"), "nvfp4", layout);
 		snprintf(first, sizeof(first), "%s/model.safetensors", st_path("first"));
 		snprintf(back, sizeof(back), "%s/model.safetensors", st_path("back"));
-		same_bytes(first, back);
+		st_same_files(first, back);
 		st_end();
 	}
 }
@@ -85,7 +75,7 @@ static void nvfp4_goes_into_gguf(void)
 		converted(LLAMA, st_path("dir"), &options);
 		moves(st_path("dir"), st_path("a.gguf"), NULL, NULL);
 		moves(st_path("a.gguf"), st_path("b.gguf"), NULL, NULL);
-		same_bytes(st_path("a.gguf"), st_path("b.gguf"));
+		st_same_files(st_path("a.gguf"), st_path("b.gguf"));
 		st_end();
 	}
 }
@@ -102,11 +92,11 @@ static void mxfp4_goes_between_layouts_and_into_gguf(void)
 	moves(st_path("other"), st_path("back"), "mxfp4", "compressed-tensors");
 	snprintf(first, sizeof(first), "%s/model.safetensors", st_path("first"));
 	snprintf(back, sizeof(back), "%s/model.safetensors", st_path("back"));
-	same_bytes(first, back);
+	st_same_files(first, back);
 	moves(st_path("other"), st_path("again"), "mxfp4", "modelopt");
 	snprintf(first, sizeof(first), "%s/model.safetensors", st_path("other"));
 	snprintf(back, sizeof(back), "%s/model.safetensors", st_path("again"));
-	same_bytes(first, back);
+	st_same_files(first, back);
 	converted(st_path("first"), st_path("a.gguf"), &(struct qconv_options){0});
 	converted(st_path("other"), st_path("b.gguf"), &(struct qconv_options){0});
 	exact = exact_tensors(st_path("a.gguf"), st_path("b.gguf"), &n);
@@ -122,7 +112,7 @@ static void gpt_oss_keeps_its_own_blocks(void)
 	moves(GPT_OSS, st_path("a.gguf"), NULL, NULL);
 	moves(GPT_OSS, st_path("dir"), "mxfp4", "gpt-oss");
 	snprintf(back, sizeof(back), "%s/model.safetensors", st_path("dir"));
-	same_bytes(back, GPT_OSS "/model.safetensors");
+	st_same_files(back, GPT_OSS "/model.safetensors");
 	st_end();
 }
 
@@ -333,12 +323,12 @@ static void every_recipe_is_exact_into_itself(void)
 		options.imatrix = needy ? st_path("imatrix.dat") : NULL;
 		converted(LLAMA, st_path("a.gguf"), &options);
 		moves(st_path("a.gguf"), st_path("b.gguf"), NULL, NULL);
-		same_bytes(st_path("a.gguf"), st_path("b.gguf"));
+		st_same_files(st_path("a.gguf"), st_path("b.gguf"));
 		if (needy)
 			converted(st_path("a.gguf"), st_path("c.gguf"), &options);
 		else
 			moves(st_path("a.gguf"), st_path("c.gguf"), recipe, NULL);
-		same_bytes(st_path("a.gguf"), st_path("c.gguf"));
+		st_same_files(st_path("a.gguf"), st_path("c.gguf"));
 		st_end();
 	}
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json_out.h"
+#include "base/text.h"
 #include "formats/layout_back.h"
 #include "quant/qtype.h"
 
@@ -236,11 +237,6 @@ static void put_dtype(struct qc_config_out *out)
 			qc_config_put_string(out, "torch_dtype", names[i][1], strlen(names[i][1]));
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static enum qc_status print_members(struct qc_config_out *out, const char **text, size_t *size,
 				    struct qc_err *err)
 {
@@ -250,7 +246,7 @@ static enum qc_status print_members(struct qc_config_out *out, const char **text
 
 	if (!json.file)
 		return qc_no_memory(err);
-	qsort(out->members, out->n, sizeof(out->members[0]), by_name);
+	qsort(out->members, out->n, sizeof(out->members[0]), qc_text_order);
 	qc_json_out_begin(&json, NULL, '{');
 	for (size_t i = 0; i < out->n; i++)
 		qc_json_out_raw(&json, out->members[i].name, out->members[i].text);

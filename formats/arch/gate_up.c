@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "formats/arch/arch.h"
 
 enum { FUSED = 1, GATE = 2, UP = 4 };
@@ -13,9 +14,8 @@ static uint8_t what_it_is(const struct qc_tensor *tensor, const char *end)
 		uint8_t what;
 	} parts[] = {
 		{".ffn_gate_up_exps.", FUSED}, {".ffn_gate_exps.", GATE}, {".ffn_up_exps.", UP}};
-	const size_t len = strlen(tensor->name), n = strlen(end);
 
-	if (len < n || strcmp(tensor->name + len - n, end))
+	if (!qc_text_ends(tensor->name, end))
 		return 0;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (strstr(tensor->name, parts[i].part))

@@ -248,7 +248,6 @@ enum qc_status qc_gemma4_finish(struct qc_model *model, struct qc_err *err)
 		s = check_causal(model, err);
 	if (!s)
 		s = own_embedding(model, err);
-
 	if (!s && qc_config_get(model, "attn_logit_softcapping"))
 		s = qc_fail(err, QC_UNSUPPORTED,
 			    "attn_logit_softcapping is set, GGUF's gemma4 has none");

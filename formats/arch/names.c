@@ -6,6 +6,7 @@
  * stands, as llama.cpp's converter does: model.language_model.layers.0.x,
  * language_model.model.layers.0.x and model.layers.0.x are one name.
  */
+#include "base/text.h"
 #include "formats/arch/arch.h"
 
 #include <stdio.h>
@@ -44,13 +45,6 @@ static const struct {
 	{"_scales", "MXFP4"},
 };
 
-static bool ends_with(const char *text, size_t len, const char *end)
-{
-	const size_t n = strlen(end);
-
-	return len >= n && !memcmp(text + len - n, end, n);
-}
-
 /* `name` without every "language_model.", in the arena when something had to be cut. */
 static const char *without_prefix(struct qc_arena *arena, const char *name)
 {
@@ -72,7 +66,7 @@ static const char *without_prefix(struct qc_arena *arena, const char *name)
 }
 
 /* Why the tensor does not belong into the output; NULL when it does. */
-static const char *drop_reason(const struct qc_arch *arch, const char *name, size_t len)
+static const char *drop_reason(const struct qc_arch *arch, const char *name)
 {
 	const char *bare = strncmp(name, "model.", 6) ? name : name + 6;
 
@@ -80,7 +74,7 @@ static const char *drop_reason(const struct qc_arch *arch, const char *name, siz
 		if (!strncmp(bare, d->prefix, strlen(d->prefix)))
 			return d->reason;
 	for (const struct qc_arch_drop *d = computed; d->prefix; d++)
-		if (ends_with(name, len, d->prefix))
+		if (qc_text_ends(name, d->prefix))
 			return d->reason;
 	return NULL;
 }
@@ -152,11 +146,11 @@ static const struct qc_arch_tensor *find_row(const struct qc_arch *arch, const c
 	return NULL;
 }
 
-static enum qc_status unknown_tensor(const struct naming *naming, const char *name, size_t len,
+static enum qc_status unknown_tensor(const struct naming *naming, const char *name,
 				     struct qc_err *err)
 {
 	for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++)
-		if (ends_with(name, len, companions[i].suffix))
+		if (qc_text_ends(name, companions[i].suffix))
 			return qc_fail(err, QC_UNSUPPORTED,
 				       "tensor '%.160s' belongs to a quantized weight (%s): this "
 				       "encoding cannot "
@@ -188,7 +182,7 @@ static enum qc_status name_one(struct naming *naming, struct qc_tensor *tensor, 
 	struct qc_model *model = naming->model;
 	const char *name = without_prefix(&model->arena, tensor->stored_name);
 	const size_t len = name ? strlen(name) : 0;
-	const char *reason = name ? drop_reason(naming->arch, name, len) : NULL;
+	const char *reason = name ? drop_reason(naming->arch, name) : NULL;
 	const struct qc_arch_tensor *row;
 	bool was_there;
 	enum qc_status s;
@@ -203,8 +197,7 @@ static enum qc_status name_one(struct naming *naming, struct qc_tensor *tensor, 
 					 reason, err);
 	row = find_row(naming->arch, name, len, tensor);
 	if (!row)
-		return unknown_tensor(naming, tensor->stored_name, strlen(tensor->stored_name),
-				      err);
+		return unknown_tensor(naming, tensor->stored_name, err);
 	s = check_numbers(naming, tensor, row, err);
 	if (s)
 		return s;

@@ -122,11 +122,6 @@ LANES_INLINE lanes lanes_from_int(lanes_int v)
 	return vcvtq_f32_s32(v);
 }
 
-LANES_INLINE lanes_int lanes_int_add(lanes_int v, int add)
-{
-	return vaddq_s32(v, lanes_int_set(add));
-}
-
 LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
 {
 	return vandq_s32(v, lanes_int_set(bits));
@@ -142,9 +137,9 @@ LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
 	return vminq_s32(v, lanes_int_set(high));
 }
 
-LANES_INLINE lanes_int lanes_int_clamp(lanes_int v, int low, int high)
+LANES_INLINE lanes_int lanes_int_max(lanes_int v, int low)
 {
-	return lanes_int_min(vmaxq_s32(v, lanes_int_set(low)), high);
+	return vmaxq_s32(v, lanes_int_set(low));
 }
 
 LANES_INLINE lanes_int lanes_bits(lanes v)
@@ -155,13 +150,6 @@ LANES_INLINE lanes_int lanes_bits(lanes v)
 LANES_INLINE lanes lanes_of_bits(lanes_int v)
 {
 	return vreinterpretq_f32_s32(v);
-}
-
-LANES_INLINE lanes_int lanes_nearest(lanes v)
-{
-	lanes_int bits = lanes_bits(v + lanes_set(12582912.0f));
-
-	return lanes_int_add(lanes_int_and(bits, 0x7fffff), -0x400000);
 }
 
 LANES_INLINE lanes_int lanes_int_add_unless(lanes_mask m, lanes_int v, int add)
@@ -192,13 +180,6 @@ LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
 LANES_INLINE lanes_int lanes_int_select(lanes_mask m, lanes_int a, lanes_int b)
 {
 	return vbslq_s32(m, a, b);
-}
-
-LANES_INLINE lanes_int lanes_int_count(int first)
-{
-	static const int32_t place[4] = {0, 1, 2, 3};
-
-	return lanes_int_add(vld1q_s32(place), first);
 }
 
 LANES_INLINE lanes_mask lanes_int_lt(lanes_int a, lanes_int b)

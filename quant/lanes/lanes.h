@@ -16,6 +16,32 @@
 
 #ifdef LANES_INLINE
 
+LANES_INLINE lanes_int lanes_int_add(lanes_int v, int add)
+{
+	return lanes_int_sum(v, lanes_int_set(add));
+}
+
+LANES_INLINE lanes_int lanes_int_clamp(lanes_int v, int low, int high)
+{
+	return lanes_int_min(lanes_int_max(v, low), high);
+}
+
+/* Lane i holds first + i. */
+LANES_INLINE lanes_int lanes_int_count(int first)
+{
+	static const int32_t place[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+	return lanes_int_add(lanes_int_load(place), first);
+}
+
+/* qc_nearest(), for any v */
+LANES_INLINE lanes_int lanes_nearest(lanes v)
+{
+	lanes_int bits = lanes_bits(v + lanes_set(12582912.0f));
+
+	return lanes_int_add(lanes_int_and(bits, 0x7fffff), -0x400000);
+}
+
 LANES_INLINE struct lanes_table lanes_table_load(const float *p)
 {
 	struct lanes_table table;

@@ -146,4 +146,19 @@ LANES_INLINE void lanes_columns(const float *row, size_t n, lanes *column)
 		column[i] = row[i];
 }
 
+/* See quant/x86/lanes_avx512.h. */
+LANES_INLINE void lanes_error_sums(const float *x, const float *y, const float *weight, size_t n,
+				   double sums[8])
+{
+	for (int k = 0; k < 8; k++)
+		sums[k] = 0;
+	for (size_t i = 0; i < n; i += 8) {
+		for (size_t k = 0; k < 8; k++) {
+			double e = (double)x[i + k] - y[i + k];
+
+			sums[k] += e * e * weight[i + k];
+		}
+	}
+}
+
 #endif

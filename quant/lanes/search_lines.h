@@ -95,16 +95,17 @@ LANES_INLINE struct search_line search_affine_line(const struct search_group *g,
 						   lanes span, int top)
 {
 	const lanes zero = lanes_set(0);
+	const int n = g->weighted ? QC_STRETCHES : QC_FEW_STRETCHES;
 	struct search_lines a = {.g = g, .min = min, .span = span, .top = top};
 	lanes stretch;
 
 	a.best = a.stretch = a.line.d = a.line.m = zero;
 	search_shift(g, min, &a.s, &a.sums);
-	for (int c = 0; c < (g->weighted ? QC_STRETCHES : QC_FEW_STRETCHES); c++)
+	for (int c = 0; c < n; c++)
 		search_consider(&a, lanes_set(qc_stretches[c]), qc_shifts[0]);
 	stretch = a.stretch;
 	for (int shift = 1; shift < QC_SHIFTS; shift++)
-		for (int c = 0; c < (g->weighted ? QC_STRETCHES : 1); c++)
+		for (int c = 0; c < (g->weighted ? n : 1); c++)
 			search_consider(&a, g->weighted ? lanes_set(qc_stretches[c]) : stretch,
 					qc_shifts[shift]);
 	return a.line;

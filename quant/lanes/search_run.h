@@ -81,17 +81,11 @@ static inline void search_keep_better(const struct qc_qtype *type, qc_dequantize
 	}
 }
 
-LANES_INLINE void search_transpose(const float *rows, lanes column[SEARCH_BLOCK])
-{
-	for (size_t i = 0; i < SEARCH_BLOCK; i += LANES)
-		lanes_transpose(rows + i, SEARCH_BLOCK, column + i);
-}
-
 static inline void search_group_load(struct search_group *g)
 {
-	search_transpose(g->rows, g->x);
+	lanes_columns(g->rows, SEARCH_BLOCK, g->x);
 	if (g->weighted)
-		search_transpose(g->row_weights, g->weight);
+		lanes_columns(g->row_weights, SEARCH_BLOCK, g->weight);
 	for (int i = 0; i < SEARCH_BLOCK; i++)
 		g->wx[i] = g->x[i];
 	for (int i = 0; g->weighted && i < SEARCH_BLOCK; i++)

@@ -121,11 +121,6 @@ LANES_INLINE lanes lanes_from_int(lanes_int v)
 	return _mm256_cvtepi32_ps(v);
 }
 
-LANES_INLINE lanes_int lanes_int_add(lanes_int v, int add)
-{
-	return _mm256_add_epi32(v, lanes_int_set(add));
-}
-
 LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
 {
 	return _mm256_and_si256(v, lanes_int_set(bits));
@@ -141,16 +136,9 @@ LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
 	return _mm256_min_epi32(v, lanes_int_set(high));
 }
 
-LANES_INLINE lanes_int lanes_int_clamp(lanes_int v, int low, int high)
+LANES_INLINE lanes_int lanes_int_max(lanes_int v, int low)
 {
-	return lanes_int_min(_mm256_max_epi32(v, lanes_int_set(low)), high);
-}
-
-LANES_INLINE lanes_int lanes_nearest(lanes v)
-{
-	lanes_int bits = _mm256_castps_si256(v + lanes_set(12582912.0f));
-
-	return lanes_int_add(lanes_int_and(bits, 0x7fffff), -0x400000);
+	return _mm256_max_epi32(v, lanes_int_set(low));
 }
 
 LANES_INLINE lanes_int lanes_int_add_unless(lanes_mask m, lanes_int v, int add)
@@ -181,11 +169,6 @@ LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
 LANES_INLINE lanes_int lanes_int_select(lanes_mask m, lanes_int a, lanes_int b)
 {
 	return _mm256_blendv_epi8(b, a, _mm256_castps_si256(m));
-}
-
-LANES_INLINE lanes_int lanes_int_count(int first)
-{
-	return _mm256_add_epi32(lanes_int_set(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 LANES_INLINE lanes_mask lanes_int_lt(lanes_int a, lanes_int b)

@@ -128,11 +128,6 @@ LANES_INLINE lanes lanes_from_int(lanes_int v)
 	return _mm512_cvtepi32_ps(v);
 }
 
-LANES_INLINE lanes_int lanes_int_add(lanes_int v, int add)
-{
-	return _mm512_add_epi32(v, lanes_int_set(add));
-}
-
 LANES_INLINE lanes_int lanes_int_and(lanes_int v, int bits)
 {
 	return _mm512_and_si512(v, lanes_int_set(bits));
@@ -149,17 +144,9 @@ LANES_INLINE lanes_int lanes_int_min(lanes_int v, int high)
 	return _mm512_min_epi32(v, lanes_int_set(high));
 }
 
-LANES_INLINE lanes_int lanes_int_clamp(lanes_int v, int low, int high)
+LANES_INLINE lanes_int lanes_int_max(lanes_int v, int low)
 {
-	return lanes_int_min(_mm512_max_epi32(v, lanes_int_set(low)), high);
-}
-
-/* qc_nearest(), for any v */
-LANES_INLINE lanes_int lanes_nearest(lanes v)
-{
-	lanes_int bits = _mm512_castps_si512(v + lanes_set(12582912.0f));
-
-	return lanes_int_add(lanes_int_and(bits, 0x7fffff), -0x400000);
+	return _mm512_max_epi32(v, lanes_int_set(low));
 }
 
 /* m ? v : v + add */
@@ -194,13 +181,6 @@ LANES_INLINE lanes_int lanes_int_left(lanes_int v, int bits)
 LANES_INLINE lanes_int lanes_int_select(lanes_mask m, lanes_int a, lanes_int b)
 {
 	return _mm512_mask_blend_epi32(m, b, a);
-}
-
-/* Lane i holds first + i. */
-LANES_INLINE lanes_int lanes_int_count(int first)
-{
-	return _mm512_add_epi32(lanes_int_set(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8,
-									9, 10, 11, 12, 13, 14, 15));
 }
 
 /* a < b */

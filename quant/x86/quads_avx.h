@@ -1,7 +1,6 @@
 /*
- * Four floats, and two times four, for what is not one group per lane: see
- * quant/lanes/lanes.h; quant/arm/quads_neon.h has the same. Plain operators (+
- * - * /) work on `quad`.
+ * Four floats, and two times four, for what is not one group per lane: see quant/lanes/lanes.h;
+ * quant/arm/quads_neon.h has the same. Plain operators (+ - * /) work on `quad`.
  */
 #ifndef QC_QUANT_X86_QUADS_AVX_H
 #define QC_QUANT_X86_QUADS_AVX_H

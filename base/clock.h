@@ -1,0 +1,7 @@
+#ifndef QC_BASE_CLOCK_H
+#define QC_BASE_CLOCK_H
+
+/* Seconds of a clock that only goes forward, from a start that says nothing: for differences. */
+double qc_seconds(void);
+
+#endif
