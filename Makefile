@@ -37,7 +37,7 @@ TESTS       := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*_t
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 HEADERS     := $(sort $(wildcard base/*.h quant/*.h quant/*/*.h formats/*.h formats/arch/*.h calib/*.h convert/*.h tests/*.h))
 
-.PHONY: all demo check accuracy bench memory interop fuzz asan headers layers format install uninstall clean help deps test-programs own-programs \
+.PHONY: all demo check accuracy search-table bench memory interop fuzz asan headers layers format install uninstall clean help deps test-programs own-programs \
 	hashes FORCE
 .DELETE_ON_ERROR:
 
@@ -51,6 +51,7 @@ help:
 	@echo 'make bench      CPU time and memory beside libllama'"'"'s quantizer (needs npm)'
 	@echo 'make memory     peak memory against what --dry-run says (FULL=1: calibration of a billion parameters)'
 	@echo 'make accuracy   KL divergence by type: reference, search, calibrated (MODELS=DIR: more models and texts)'
+	@echo 'make search-table  squared error by type, reference beside search, on the golden inputs and every matrix of the sample models'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (20) each (needs clang)'
 	@echo 'make asan       all test programs under AddressSanitizer and UBSan'
 	@echo 'make hashes     one output hash over compilers, optimization levels, ISAs and thread counts'
@@ -100,7 +101,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libqconv.a
 	$(CC) $(QC_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(QC_LIBS) -ldl
 
 # Programs that the test scripts use.
-TOOLS := $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_imatrix $(BUILD)/tests/interop_split $(BUILD)/tests/peak_memory $(BUILD)/tests/interop_types $(BUILD)/tests/interop_bytes $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/tiny_safetensors $(BUILD)/tests/make_model $(BUILD)/tests/bench $(BUILD)/tests/bench_peer $(BUILD)/tests/bench_prompt $(BUILD)/tests/tokenize_lines $(BUILD)/tests/search_table
+TOOLS := $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_imatrix $(BUILD)/tests/interop_split $(BUILD)/tests/peak_memory $(BUILD)/tests/interop_types $(BUILD)/tests/interop_bytes $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/tiny_safetensors $(BUILD)/tests/make_model $(BUILD)/tests/make_shapes $(BUILD)/tests/make_tokenizer $(BUILD)/tests/bench $(BUILD)/tests/bench_peer $(BUILD)/tests/bench_prompt $(BUILD)/tests/tokenize_lines $(BUILD)/tests/search_table
 $(BUILD)/tests/interop $(BUILD)/tests/interop_fp4 $(BUILD)/tests/interop_types $(BUILD)/tests/interop_bytes $(BUILD)/tests/llama_kl $(BUILD)/tests/interop_lora $(BUILD)/tests/bench_peer $(BUILD)/tests/bench_prompt $(BUILD)/tests/tokenize_lines: $(BUILD)/obj/tests/llama_client.o
 
 # The sample program as a user builds it: from the public header and the library alone.
@@ -132,6 +133,13 @@ interop: deps
 accuracy: deps
 	@$(MAKE) -j$(JOBS) all
 	@BUILD=$(BUILD) sh tests/accuracy.sh
+
+search-table: deps
+	@$(MAKE) -j$(JOBS) $(BUILD)/tests/search_table
+	@echo 'golden inputs'; $(BUILD)/tests/search_table
+	@for m in samples/tiny-gemma3 $(wildcard tests/data/models/*); do \
+		if [ -f $$m/model.safetensors ] || [ -f $$m/model.safetensors.index.json ]; then \
+			echo $$m; $(BUILD)/tests/search_table $$m || exit 1; fi; done
 
 bench: deps
 	@$(MAKE) -j$(JOBS) test-programs

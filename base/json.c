@@ -77,13 +77,30 @@ static char parse_peek_token(struct parser *p)
 	return 0;
 }
 
+/* Forget the children of the innermost container where it is an array that is left as text. */
+static void parse_leave(struct parser *p)
+{
+	struct level *level = &p->levels[p->depth - 1];
+	struct qc_json_node *node = &p->json->nodes[level->container];
+
+	if (!(p->flags & QC_JSON_LEAVE_LONG) || node->type != QC_JSON_ARRAY ||
+	    node->extent <= QC_JSON_LONG)
+		return;
+	node->has_escape = 1;
+	p->json->n_nodes = level->container + 1;
+	level->last = level->container; /* there was a child, but no node has it for its sibling */
+}
+
 /* Append a node of `type` for the value at `at`, as the newest child of the innermost container. */
 static enum qc_status parse_add(struct parser *p, enum qc_json_type type, size_t at, size_t extent,
 				bool has_escape)
 {
 	struct qc_json *json = p->json;
-	uint32_t index = json->n_nodes;
+	uint32_t index;
 
+	if (p->depth)
+		parse_leave(p);
+	index = json->n_nodes;
 	if (index == p->cap) {
 		uint32_t cap = p->cap ? p->cap * 2 : 16;
 		struct qc_json_node *nodes = realloc(json->nodes, cap * sizeof(*nodes));
@@ -105,7 +122,7 @@ static enum qc_status parse_add(struct parser *p, enum qc_json_type type, size_t
 	if (p->depth) {
 		struct level *level = &p->levels[p->depth - 1];
 
-		if (level->last)
+		if (level->last && level->last != level->container)
 			json->nodes[level->last].next = index;
 		json->nodes[level->container].extent++;
 		level->last = index;
@@ -312,13 +329,15 @@ static enum qc_status parse_key(struct parser *p)
 /* Leave the innermost container; its closing bracket is at pos. */
 static enum qc_status parse_close(struct parser *p)
 {
-	uint32_t container = p->levels[--p->depth].container;
+	uint32_t container = p->levels[p->depth - 1].container;
 	struct qc_arena arena = {0};
 	qc_json_value twin = 0;
 	enum qc_status s;
 	char what[200];
 	char *key;
 
+	parse_leave(p);
+	p->depth--;
 	p->pos++;
 	if (p->json->nodes[container].type != QC_JSON_OBJECT)
 		return QC_OK;

@@ -48,8 +48,12 @@ struct qc_json {
 typedef uint32_t qc_json_value;
 #define QC_JSON_ROOT ((qc_json_value)1)
 
-/* Flags. NaN, Infinity and -Infinity are not JSON, but Python writes them into config.json. */
-enum { QC_JSON_ALLOW_NAN = 1 };
+/* Flags. NaN, Infinity and -Infinity are not JSON, but Python writes them into config.json. Arrays
+ * of more than QC_JSON_LONG children can be left as text: they are checked and counted, but get no
+ * nodes, and qc_json_first() gives none; qc_json_left() reads them. (Half a million merges of a
+ * tokenizer are a million and a half nodes.) */
+enum { QC_JSON_ALLOW_NAN = 1, QC_JSON_LEAVE_LONG = 2 };
+#define QC_JSON_LONG 65536
 
 /* Parse `size` bytes. Errors are QC_BAD_INPUT (with line and column) or QC_NO_MEMORY; `text` must
  * stay alive. */
@@ -99,6 +103,12 @@ bool qc_json_bool(const struct qc_json *json, qc_json_value value, bool *out);
 /* The bytes of the value as they stand in the text (for copying a sub-document unchanged); NULL and
  * 0 for the absent value. Linear in their number. */
 const char *qc_json_raw(const struct qc_json *json, qc_json_value value, size_t *len);
+
+/* Walk the text of an array's children, whether it was left as text or not: *at is 0 at first, and
+ * each call gives one child; false after the last one, and for what is no array. A child is parsed
+ * with qc_json_parse(). */
+bool qc_json_left(const struct qc_json *json, qc_json_value array, size_t *at, const char **text,
+		  size_t *len);
 
 /* Write `len` bytes as a JSON string with its quotes. Bytes that are not UTF-8 become \ufffd,
  * control characters (DEL and C1 too) escapes. The caller checks ferror(). */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum qc_json_type qc_json_type_of(const struct qc_json *json, qc_json_value value)
 {
@@ -30,7 +31,7 @@ uint32_t qc_json_count(const struct qc_json *json, qc_json_value parent)
 
 qc_json_value qc_json_first(const struct qc_json *json, qc_json_value parent)
 {
-	return qc_json_count(json, parent) ? parent + 1 : 0;
+	return qc_json_count(json, parent) && !json->nodes[parent].has_escape ? parent + 1 : 0;
 }
 
 qc_json_value qc_json_next(const struct qc_json *json, qc_json_value value)
@@ -38,20 +39,11 @@ qc_json_value qc_json_next(const struct qc_json *json, qc_json_value value)
 	return value < json->n_nodes ? json->nodes[value].next : 0;
 }
 
-const char *qc_json_raw(const struct qc_json *json, qc_json_value value, size_t *len)
+/* Behind the container that begins at `at`, in a checked text. */
+static const char *container_end(const char *at)
 {
-	enum qc_json_type type = qc_json_type_of(json, value);
-	const char *start, *at;
 	int depth = 0;
 
-	*len = 0;
-	if (type == QC_JSON_ABSENT)
-		return NULL;
-	start = at = json->text + json->nodes[value].at;
-	*len = json->nodes[value].extent;
-	if (type != QC_JSON_ARRAY && type != QC_JSON_OBJECT)
-		return start;
-	/* the end of a container is not kept: find its bracket */
 	do {
 		if (*at == '[' || *at == '{')
 			depth++;
@@ -61,8 +53,47 @@ const char *qc_json_raw(const struct qc_json *json, qc_json_value value, size_t 
 			at = qc_json_closing(at + 1, true);
 		at++;
 	} while (depth);
-	*len = (size_t)(at - start);
+	return at;
+}
+
+const char *qc_json_raw(const struct qc_json *json, qc_json_value value, size_t *len)
+{
+	enum qc_json_type type = qc_json_type_of(json, value);
+	const char *start;
+
+	*len = 0;
+	if (type == QC_JSON_ABSENT)
+		return NULL;
+	start = json->text + json->nodes[value].at;
+	*len = json->nodes[value].extent;
+	if (type != QC_JSON_ARRAY && type != QC_JSON_OBJECT)
+		return start;
+	*len = (size_t)(container_end(start) - start); /* it is not kept */
 	return start;
+}
+
+bool qc_json_left(const struct qc_json *json, qc_json_value array, size_t *at, const char **text,
+		  size_t *len)
+{
+	const char *from = json->text + *at, *end;
+
+	if (qc_json_type_of(json, array) != QC_JSON_ARRAY)
+		return false;
+	if (!*at)
+		from = json->text + json->nodes[array].at + 1;
+	from += strspn(from, " \n\r\t,");
+	if (*from == ']')
+		return false;
+	if (*from == '[' || *from == '{')
+		end = container_end(from);
+	else if (*from == '"')
+		end = qc_json_closing(from + 1, true) + 1;
+	else
+		end = from + strcspn(from, " \n\r\t,]");
+	*text = from;
+	*len = (size_t)(end - from);
+	*at = (size_t)(end - json->text);
+	return true;
 }
 
 bool qc_json_bool(const struct qc_json *json, qc_json_value value, bool *out)

@@ -22,7 +22,7 @@
 struct qc_json_node {
 	uint32_t at : 28;	 /* offset of the value's first byte */
 	uint32_t type : 3;	 /* enum qc_json_type */
-	uint32_t has_escape : 1; /* a string with a backslash in it */
+	uint32_t has_escape : 1; /* a string with a backslash in it; an array left as text */
 	uint32_t key : 28;	 /* offset of the key's opening quote; 0 when not a member */
 	uint32_t key_escape : 1; /* the key has a backslash in it */
 	uint32_t next;
@@ -31,10 +31,6 @@ struct qc_json_node {
 _Static_assert(sizeof(struct qc_json_node) == 16, "a node is 16 bytes");
 _Static_assert(QC_JSON_MAX_BYTES <= 1u << 28, "an offset is 28 bits");
 _Static_assert(QC_JSON_OBJECT < 8, "a type is 3 bits");
-
-/* Decode the escape sequence at `at`, a backslash in a checked text, into `out` as `*n` bytes of
- * UTF-8. Returns how many bytes of text it took. */
-size_t qc_json_unescape(const char *at, char out[4], size_t *n);
 
 /* The closing quote of a string in a checked text; `inside` is the byte behind the opening one. */
 const char *qc_json_closing(const char *inside, bool has_escape);

@@ -15,7 +15,9 @@ static uint32_t hex4(const char *at)
 	return value;
 }
 
-size_t qc_json_unescape(const char *at, char out[4], size_t *n)
+/* Decode the escape sequence at `at`, a backslash in a checked text, into `out` as `*n` bytes of
+ * UTF-8. Returns how many bytes of text it took. */
+static size_t unescape(const char *at, char out[4], size_t *n)
 {
 	static const char letters[] = "bfnrt", controls[] = "\b\f\n\r\t";
 	const char *letter;
@@ -69,7 +71,7 @@ static char *decode(const char *inside, size_t len, bool has_escape, struct qc_a
 			*to++ = *inside++;
 			continue;
 		}
-		inside += qc_json_unescape(inside, utf8, &n);
+		inside += unescape(inside, utf8, &n);
 		memcpy(to, utf8, n);
 		to += n;
 	}
@@ -93,7 +95,7 @@ static bool inside_equals(const char *inside, bool has_escape, const char *text,
 		char utf8[4] = {*inside};
 		size_t n = 1;
 
-		inside += *inside == '\\' ? qc_json_unescape(inside, utf8, &n) : 1;
+		inside += *inside == '\\' ? unescape(inside, utf8, &n) : 1;
 		if ((size_t)(end - text) < n || memcmp(text, utf8, n))
 			return false;
 		text += n;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "calib/awq_groups.h"
 #include "calib/forward_parts.h"
 #include "calib/linalg.h"

@@ -309,7 +309,9 @@ enum qc_status qc_eval_against(struct qc_forward *model, struct qc_forward *refe
 			       "'%s' has %u tokens, '%s' %u: only models with the same vocabulary "
 			       "can be compared",
 			       a->model->path, a->vocab, b->model->path, b->vocab);
-	s = run(&e, err);
+	s = qc_windows_check(windows, a->model, b->model, err);
+	if (!s)
+		s = run(&e, err);
 	n = windows->n * e.per_window;
 	values = s ? NULL : calloc(n, sizeof(*values));
 	if (!s && !values)

@@ -63,7 +63,8 @@ struct qc_comparison {
 	struct qc_estimate same_top; /* both have the same most probable token */
 };
 
-/* Run both in step. QC_USAGE when their vocabularies differ. */
+/* Run both in step. QC_USAGE when their vocabularies differ, in size or in the tokens of the
+ * windows. */
 QC_MUST_CHECK
 enum qc_status qc_eval_against(struct qc_forward *model, struct qc_forward *reference,
 			       const struct qc_windows *windows,

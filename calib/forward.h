@@ -86,15 +86,6 @@ QC_MUST_CHECK
 enum qc_status qc_forward_logits(struct qc_forward *forward, size_t row, size_t n, float *logits,
 				 struct qc_err *err);
 
-/* Called with `n` rows of logits at a time, in order; they are gone afterwards. */
-typedef enum qc_status qc_logits_fn(void *user, size_t row, size_t n, const float *logits,
-				    struct qc_err *err);
-
-/* Both of the above: all windows, and all their logits to `take`. */
-QC_MUST_CHECK
-enum qc_status qc_forward_run(struct qc_forward *forward, const uint32_t *ids, size_t n_windows,
-			      size_t length, qc_logits_fn *take, void *user, struct qc_err *err);
-
 /* Rows of logits that fit into a buffer worth having: at least 1, at most `rows`. */
 size_t qc_forward_logit_rows(const struct qc_forward *forward, size_t rows);
 

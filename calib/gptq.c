@@ -12,10 +12,15 @@ enum { ROWS = QC_GPTQ_ROWS };
 void qc_curvature_clear(struct qc_curvature *c)
 {
 	free(c->h);
-	free(c->r);
 	free(c->u);
 	free(c->diagonal);
 	memset(c, 0, sizeof(*c));
+}
+
+enum qc_status qc_curvature_refuse(struct qc_err *err)
+{
+	return qc_fail(err, QC_BAD_INPUT,
+		       "the second moments of its input are not positive definite");
 }
 
 enum qc_status qc_curvature_init(struct qc_curvature *c, size_t n, float *h, struct qc_err *err)
@@ -23,31 +28,23 @@ enum qc_status qc_curvature_init(struct qc_curvature *c, size_t n, float *h, str
 	const size_t bytes = n * n * sizeof(float);
 
 	*c = (struct qc_curvature){.n = n, .h = h};
-	c->r = malloc(bytes);
 	c->u = malloc(bytes);
 	c->diagonal = malloc(n * sizeof(float));
-	if (!c->r || !c->u || !c->diagonal) {
+	if (!c->u || !c->diagonal) {
 		qc_curvature_clear(c);
 		return qc_no_memory(err);
 	}
-	memcpy(c->r, h, bytes);
-	if (!qc_cholesky_upper(n, c->r)) {
+	memcpy(c->u, h, bytes);
+	if (!qc_factor(n, c->u, c->diagonal)) {
 		qc_curvature_clear(c);
-		return qc_fail(err, QC_BAD_INPUT,
-			       "the second moments of its input are not positive definite");
+		return qc_curvature_refuse(err);
 	}
-	for (size_t k = 0; k < n; k++)
-		c->diagonal[k] = c->r[k * n + k] * c->r[k * n + k];
-	for (size_t j = 0; j < n; j++)
-		for (size_t k = 0; k < n; k++)
-			c->u[j * n + k] = c->r[j * n + k] / c->r[k * n + k];
 	return QC_OK;
 }
 
 /* What one thread needs for ROWS rows. */
 struct work {
 	float *e;	/* [ROWS, n] target - decoded */
-	float *g;	/* [ROWS, n] e H */
 	float *panel;	/* [ROWS, QC_GPTQ_PANEL] target with the errors before the panel fed back */
 	float *x;	/* [ROWS, block] values with all errors fed back */
 	float *lanes;	/* [block, ROWS] the same, columns first */
@@ -55,12 +52,12 @@ struct work {
 	float *scratch; /* of qc_descend_rows() */
 	uint8_t *blocks;  /* ROWS blocks */
 	uint8_t *numbers; /* [ROWS, n] */
+	qc_quantize_fn *search;
 };
 
 static void work_clear(struct work *w)
 {
 	free(w->e);
-	free(w->g);
 	free(w->panel);
 	free(w->x);
 	free(w->lanes);
@@ -76,7 +73,6 @@ static bool work_init(struct work *w, size_t n, const struct qc_qtype *type)
 
 	*w = (struct work){0};
 	w->e = malloc(ROWS * n * sizeof(float));
-	w->g = malloc(ROWS * n * sizeof(float));
 	w->panel = malloc(ROWS * QC_GPTQ_PANEL * sizeof(float));
 	w->x = malloc(block);
 	w->lanes = malloc(block);
@@ -84,8 +80,8 @@ static bool work_init(struct work *w, size_t n, const struct qc_qtype *type)
 	w->scratch = malloc(QC_DESCEND_WORK(ROWS, n) * sizeof(float));
 	w->blocks = malloc(ROWS * type->block_bytes);
 	w->numbers = malloc(ROWS * n);
-	return w->e && w->g && w->panel && w->x && w->lanes && w->decoded && w->scratch &&
-	       w->blocks && w->numbers;
+	return w->e && w->panel && w->x && w->lanes && w->decoded && w->scratch && w->blocks &&
+	       w->numbers;
 }
 
 /* The scales of one group in all rows. */
@@ -190,7 +186,7 @@ static void encode_block(const struct qc_curvature *c, const struct qc_gptq_opti
 		qc_gemm_nn(rows, block, at - first, 1, w->e + first, n, c->u + first * n + at, n, 1,
 			   w->x, block);
 	if (!o->fixed)
-		qc_fast_search(grid->type, o->isa)(w->x, w->blocks, rows, block, c->diagonal + at);
+		w->search(w->x, w->blocks, rows, block, c->diagonal + at);
 	lane_scales(grid, w->blocks, rows, scales);
 	memset(w->lanes, 0, ROWS * block * sizeof(float));
 	for (size_t k = 0; k < block; k++)
@@ -240,8 +236,7 @@ static void encode_rows(const struct qc_curvature *c, const struct qc_gptq_optio
 	}
 	if (!o->passes)
 		return;
-	qc_gemm_nn(rows, n, n, 1, w->e, n, c->h, n, 0, w->g, n);
-	qc_descend_rows(c, o, rows, blocks, w->numbers, w->e, w->g, w->scratch);
+	qc_descend_rows(c, o, rows, blocks, w->numbers, w->e, w->scratch);
 }
 
 enum qc_status qc_gptq(const struct qc_curvature *c, const struct qc_gptq_options *o,
@@ -257,6 +252,8 @@ enum qc_status qc_gptq(const struct qc_curvature *c, const struct qc_gptq_option
 	{
 		struct work w;
 		const bool good = work_init(&w, c->n, type);
+
+		w.search = qc_fast_search(type, o->isa);
 
 		if (!good) {
 #pragma omp atomic write

@@ -28,8 +28,7 @@
 struct qc_curvature {
 	size_t n;
 	float *h;	 /* [n, n] symmetric, positive definite */
-	float *r;	 /* [n, n] R, upper triangle */
-	float *u;	 /* [n, n] u */
+	float *u;	 /* [n, n] u: 1 on the diagonal, 0 below */
 	float *diagonal; /* [n] R_kk^2 */
 };
 
@@ -39,6 +38,9 @@ QC_MUST_CHECK
 enum qc_status qc_curvature_init(struct qc_curvature *curvature, size_t n, float *h,
 				 struct qc_err *err);
 void qc_curvature_clear(struct qc_curvature *curvature);
+/* What it says of a matrix that is not positive definite: QC_BAD_INPUT. */
+QC_MUST_CHECK
+enum qc_status qc_curvature_refuse(struct qc_err *err);
 
 struct qc_gptq_options {
 	const struct qc_grid *grid;
@@ -47,6 +49,9 @@ struct qc_gptq_options {
 	unsigned passes; /* of coordinate descent at most */
 	bool fixed;	 /* the scales are those that `blocks` has already */
 };
+
+/* Floats that a thread takes for inputs of n channels, here or in qc_moments_gain(). */
+#define QC_GPTQ_WORK(n) (128 * (4 * (uint64_t)(n) + 3 * 256))
 
 /* Quantize target[rows, n], n a multiple of the type's block, into `blocks`. The result does not
  * depend on the number of threads. QC_NO_MEMORY. */

@@ -6,7 +6,7 @@
 
 enum {
 	/* Rows that go through together: enough for matrix products at full speed. */
-	QC_GPTQ_ROWS = 64,
+	QC_GPTQ_ROWS = 128,
 	/* Columns that are worked on together: what their errors do to all others is one matrix
 	 * product. A multiple of every type's block. */
 	QC_GPTQ_PANEL = 256,
@@ -24,15 +24,13 @@ enum qc_status qc_gptq_points(const struct qc_curvature *curvature,
 			      size_t rows, uint8_t *blocks, struct qc_err *err);
 
 /* descend.c: lower the errors of rows whose levels are numbers[rows, n] in `blocks`; e[rows, n] =
- * target - decoded, g[rows, n] = e H; both are used up. `work`: QC_DESCEND_WORK(rows, n) floats. */
-#define QC_DESCEND_WORK(rows, n) ((rows) * ((n) / 4 + QC_GPTQ_PANEL) + 3 * QC_GRID_ELEMS)
+ * target - decoded is used up. `work`: QC_DESCEND_WORK(rows, n) floats. */
+#define QC_DESCEND_WORK(rows, n) ((rows) * ((n) / 4 + QC_GPTQ_PANEL))
 void qc_descend_rows(const struct qc_curvature *curvature, const struct qc_gptq_options *options,
-		     size_t rows, uint8_t *blocks, uint8_t *numbers, float *e, float *g,
-		     float *work);
+		     size_t rows, uint8_t *blocks, uint8_t *numbers, float *e, float *work);
 
-/* descend.c: g outside of a panel follows what e[rows, n] has become in it since it was
- * before[rows, columns], which is used up. */
-void qc_gptq_follow(const struct qc_curvature *curvature, size_t rows, size_t panel, size_t columns,
-		    const float *e, float *before, float *g);
+/* descend.c: g[rows, QC_GPTQ_PANEL] = e H, of the columns of a panel. */
+void qc_gptq_gradient(const struct qc_curvature *curvature, size_t rows, size_t panel,
+		      size_t columns, const float *e, float *g);
 
 #endif

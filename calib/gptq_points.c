@@ -24,9 +24,8 @@ struct octet {
 
 /* What one thread needs for QC_GPTQ_ROWS rows. */
 struct points_work {
-	float *e, *g;	       /* [QC_GPTQ_ROWS, n] target - decoded; e H */
-	float *panel;	       /* [QC_GPTQ_ROWS, QC_GPTQ_PANEL] */
-	float *before;	       /* likewise: e before a panel's descent */
+	float *e;	       /* [QC_GPTQ_ROWS, n] target - decoded */
+	float *panel, *g;      /* [QC_GPTQ_ROWS, QC_GPTQ_PANEL] values; e H */
 	float *scale, *offset; /* [QC_GPTQ_ROWS, n / 8] */
 	float *cost, *loss;    /* [MOST_POINTS] of the points of a run; of a wrong sign */
 	struct octet *octets;  /* [QC_GPTQ_ROWS, n / 8] as they are */
@@ -40,17 +39,16 @@ static bool work_init(struct points_work *w, size_t n, size_t block_bytes)
 
 	*w = (struct points_work){.e = NULL};
 	w->e = malloc(rows * n * sizeof(float));
-	w->g = malloc(rows * n * sizeof(float));
 	w->panel = malloc(rows * QC_GPTQ_PANEL * sizeof(float));
-	w->before = malloc(rows * QC_GPTQ_PANEL * sizeof(float));
+	w->g = malloc(rows * QC_GPTQ_PANEL * sizeof(float));
 	w->scale = malloc(rows * n / 8 * sizeof(float));
 	w->offset = malloc(rows * n / 8 * sizeof(float));
 	w->cost = malloc(MOST_POINTS * sizeof(float));
 	w->loss = malloc(MOST_POINTS * sizeof(float));
 	w->octets = malloc(rows * n / 8 * sizeof(*w->octets));
 	w->blocks = malloc(rows * block_bytes);
-	return w->e && w->g && w->panel && w->before && w->scale && w->offset && w->cost &&
-	       w->loss && w->octets && w->blocks;
+	return w->e && w->g && w->panel && w->scale && w->offset && w->cost && w->loss &&
+	       w->octets && w->blocks;
 }
 
 static void work_clear(struct points_work *w)
@@ -58,7 +56,6 @@ static void work_clear(struct points_work *w)
 	free(w->e);
 	free(w->g);
 	free(w->panel);
-	free(w->before);
 	free(w->scale);
 	free(w->offset);
 	free(w->cost);
@@ -242,19 +239,20 @@ static void encode_block(const struct qc_curvature *c, const struct lattice *t,
 	}
 }
 
-/* Choose 8 elements of a row anew; whether that lowered the error. */
+/* Choose 8 elements of a row anew, in the panel of `columns` columns from `panel` on; whether that
+ * lowered the error. g follows as far as it is still needed. */
 static bool move_octet(const struct qc_curvature *c, const struct lattice *t, struct points_work *w,
 		       size_t row, size_t first, size_t panel, size_t columns)
 {
 	const size_t n = c->n, at = row * (n / 8) + first / 8;
-	float *e = w->e + row * n, *g = w->g + row * n;
+	float *e = w->e + row * n + first, *g = w->g + row * QC_GPTQ_PANEL + first - panel;
 	struct octet *now = &w->octets[at], other;
 	float x[8], weight[8], moved[8];
 	double change = 0, share = 0;
 
 	for (size_t i = 0; i < 8; i++) {
 		weight[i] = c->h[(first + i) * n + first + i];
-		x[i] = now->q[i] + g[first + i] / weight[i];
+		x[i] = now->q[i] + g[i] / weight[i];
 	}
 	round_octet(t, w, x, weight, w->scale[at], w->offset[at], &other);
 	if (!memcmp(other.codes, now->codes, sizeof(now->codes)) && other.signs == now->signs)
@@ -266,15 +264,15 @@ static bool move_octet(const struct qc_curvature *c, const struct lattice *t, st
 
 		for (size_t j = 0; j < 8; j++)
 			hd += (double)c->h[(first + i) * n + first + j] * (double)moved[j];
-		change += (double)moved[i] * (hd - 2 * (double)g[first + i]);
-		share += (double)e[first + i] * (double)g[first + i];
+		change += (double)moved[i] * (hd - 2 * (double)g[i]);
+		share += (double)e[i] * (double)g[i];
 	}
 	if (!(change < -1e-3 * fabs(share)))
 		return false;
 	*now = other;
 	for (size_t i = 0; i < 8; i++)
-		e[first + i] -= moved[i];
-	qc_subtract_rows(columns, 8, moved, c->h + first * n + panel, n, g + panel);
+		e[i] -= moved[i];
+	qc_subtract_rows(columns - (first - panel), 8, moved, c->h + first * n + first, n, g);
 	return true;
 }
 
@@ -288,17 +286,11 @@ static void descend(const struct qc_curvature *c, const struct lattice *t, unsig
 		moved = false;
 		for (size_t at = 0; at < n; at += QC_GPTQ_PANEL) {
 			const size_t columns = n - at < QC_GPTQ_PANEL ? n - at : QC_GPTQ_PANEL;
-			bool here = false;
 
-			for (size_t l = 0; l < rows; l++) {
-				memcpy(w->before + l * columns, w->e + l * n + at,
-				       columns * sizeof(float));
+			qc_gptq_gradient(c, rows, at, columns, w->e, w->g);
+			for (size_t l = 0; l < rows; l++)
 				for (size_t k = 0; k < columns; k += 8)
-					here |= move_octet(c, t, w, l, at + k, at, columns);
-			}
-			if (here)
-				qc_gptq_follow(c, rows, at, columns, w->e, w->before, w->g);
-			moved |= here;
+					moved |= move_octet(c, t, w, l, at + k, at, columns);
 		}
 	}
 }
@@ -324,7 +316,6 @@ static void encode_rows(const struct qc_curvature *c, const struct qc_gptq_optio
 	}
 	if (!o->passes)
 		return;
-	qc_gemm_nn(rows, n, n, 1, w->e, n, c->h, n, 0, w->g, n);
 	descend(c, t, o->passes, rows, w);
 	for (size_t l = 0; l < rows; l++)
 		for (size_t at = 0; at < n; at += BLOCK)

@@ -128,28 +128,3 @@ size_t qc_forward_logit_rows(const struct qc_forward *f, size_t rows)
 		n = LOGITS_ROWS;
 	return n < 1 ? 1 : n < rows ? n : rows;
 }
-
-enum qc_status qc_forward_run(struct qc_forward *f, const uint32_t *ids, size_t n_windows,
-			      size_t length, qc_logits_fn *take, void *user, struct qc_err *err)
-{
-	enum qc_status s = qc_forward_windows(f, ids, n_windows, length, err);
-	const size_t rows = n_windows * length;
-	size_t step;
-	float *logits;
-
-	if (s)
-		return s;
-	step = qc_forward_logit_rows(f, rows);
-	logits = qc_floats(step, f->graph.vocab, 1);
-	if (!logits)
-		return qc_no_memory(err);
-	for (size_t row = 0; !s && row < rows; row += step) {
-		const size_t n = rows - row < step ? rows - row : step;
-
-		s = qc_forward_logits(f, row, n, logits, err);
-		if (!s)
-			s = take(user, row, n, logits, err);
-	}
-	free(logits);
-	return s;
-}

@@ -124,8 +124,10 @@ enum qc_status qc_keep_weights(struct qc_forward *f, uint64_t bytes, struct qc_e
 	if (!k)
 		return qc_no_memory(err);
 	k->left = bytes;
-	k->n_weights = (size_t)f->graph.n_blocks * QC_SLOTS + OTHERS;
-	k->weights = calloc(k->n_weights, sizeof(struct qc_matrix *));
 	f->kept = k;
-	return k->weights ? QC_OK : qc_no_memory(err);
+	k->weights = calloc((size_t)f->graph.n_blocks * QC_SLOTS + OTHERS, sizeof(*k->weights));
+	if (!k->weights)
+		return qc_no_memory(err);
+	k->n_weights = (size_t)f->graph.n_blocks * QC_SLOTS + OTHERS;
+	return QC_OK;
 }

@@ -12,9 +12,6 @@ void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info
  * element stands can change its last bit. */
 enum { LEAST_TILE = 256, LARGEST_TILE = 1024, ENOUGH_TILES = 8 };
 
-/* Of the sums of calibration: large enough, and no more than a thread's cache holds. */
-enum { TILE = 256 };
-
 /* So few rows are multiplied one by one: a product of matrices would copy all of the weights. */
 enum { FEW_ROWS = 4 };
 
@@ -43,6 +40,15 @@ static struct tiles cut_tiles(size_t m, size_t n)
 void qc_linalg_start(void)
 {
 	openblas_set_num_threads(1);
+}
+
+/* What OpenBLAS itself does before a fork; builds of it without threads have it not, or empty. */
+int blas_thread_shutdown_(void) __attribute__((weak));
+
+void qc_linalg_end_threads(void)
+{
+	if (blas_thread_shutdown_)
+		blas_thread_shutdown_();
 }
 
 /* For one row without packing; what stood in c, NaN perhaps, is not multiplied by 0. */
@@ -108,33 +114,58 @@ void qc_subtract_rows(size_t n, size_t k, const float *x, const float *a, size_t
 	cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, -1, a, (int)lda, x, 1, 1, y, 1);
 }
 
-/* A tile of h[m, n] += x' y at row i and column j. */
+/* h[m, n] += x' y for a tile's rows and columns. */
 static void add_tile(size_t rows, size_t m, size_t n, const float *x, const float *y, float *h,
-		     size_t i, size_t j)
+		     const struct tiles *t, size_t i, size_t j)
 {
-	cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)(m - i < TILE ? m - i : TILE),
-		    (int)(n - j < TILE ? n - j : TILE), (int)rows, 1, x + i, (int)m, y + j, (int)n,
-		    1, h + i * n + j, (int)n);
+	cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans,
+		    (int)(m - i < t->rows ? m - i : t->rows),
+		    (int)(n - j < t->cols ? n - j : t->cols), (int)rows, 1, x + i, (int)m, y + j,
+		    (int)n, 1, h + i * n + j, (int)n);
 }
 
 void qc_add_cross_products(size_t rows, size_t m, size_t n, const float *x, const float *y,
 			   float *h, int threads)
 {
-	const size_t down = (m + TILE - 1) / TILE, across = (n + TILE - 1) / TILE;
+	const struct tiles t = cut_tiles(m, n);
 
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (down * across > 1)
-	for (size_t tile = 0; tile < down * across; tile++)
-		add_tile(rows, m, n, x, y, h, tile / across * TILE, tile % across * TILE);
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (t.down * t.across > 1)
+	for (size_t tile = 0; tile < t.down * t.across; tile++)
+		add_tile(rows, m, n, x, y, h, &t, tile / t.across * t.rows,
+			 tile % t.across * t.cols);
+}
+
+/* Square tiles, of which those on and above the diagonal are enough. */
+static struct tiles cut_triangle(size_t n)
+{
+	size_t side = LARGEST_TILE, across = (n + side - 1) / side;
+
+	while (across * (across + 1) / 2 < ENOUGH_TILES && side > LEAST_TILE) {
+		side /= 2;
+		across = (n + side - 1) / side;
+	}
+	return (struct tiles){side, side, across, across};
 }
 
 void qc_add_squares(size_t rows, size_t n, const float *x, float *h, int threads)
 {
-	const size_t across = (n + TILE - 1) / TILE;
+	const struct tiles t = cut_triangle(n);
 
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (across > 1)
-	for (size_t tile = 0; tile < across * across; tile++)
-		if (tile / across <= tile % across)
-			add_tile(rows, n, n, x, x, h, tile / across * TILE, tile % across * TILE);
+	/* the tiles of the diagonal, which take half as long, come last */
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (t.across > 1)
+	for (size_t k = 0; k < t.across * t.across; k++) {
+		const size_t away = t.across - 1 - k / t.across, first = k % t.across;
+		const size_t i = first * t.rows, j = i + away * t.rows;
+
+		if (first + away >= t.across)
+			continue;
+		if (away)
+			add_tile(rows, n, n, x, x, h, &t, i, j);
+		else
+			cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans,
+				    (int)(n - i < t.rows ? n - i : t.rows), (int)rows, 1, x + i,
+				    (int)n, 1, h + i * n + i, (int)n);
+	}
 }
 
 /* Both the rows and the columns in reverse order. */
@@ -166,11 +197,28 @@ bool qc_cholesky_upper(size_t n, float *h)
 	return true;
 }
 
-void qc_solve_rows(size_t rows, size_t n, const float *r, float *b)
+bool qc_factor(size_t n, float *h, float *diagonal)
 {
-	/* b R'^-1, then R^-1 */
-	cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, (int)rows,
-		    (int)n, 1, r, (int)n, b, (int)n);
-	cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, (int)rows,
-		    (int)n, 1, r, (int)n, b, (int)n);
+	if (!qc_cholesky_upper(n, h))
+		return false;
+	for (size_t k = 0; k < n; k++)
+		diagonal[k] = h[k * n + k];
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i; k < n; k++)
+			h[i * n + k] /= diagonal[k];
+	for (size_t k = 0; k < n; k++)
+		diagonal[k] *= diagonal[k];
+	return true;
+}
+
+void qc_solve_rows(size_t rows, size_t n, const float *u, const float *diagonal, float *b)
+{
+	/* b u'^-1, then diagonal^-1, then u^-1 */
+	cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasUnit, (int)rows, (int)n,
+		    1, u, (int)n, b, (int)n);
+	for (size_t r = 0; r < rows; r++)
+		for (size_t k = 0; k < n; k++)
+			b[r * n + k] /= diagonal[k];
+	cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasUnit, (int)rows,
+		    (int)n, 1, u, (int)n, b, (int)n);
 }

@@ -115,8 +115,9 @@ enum qc_status qc_specials_add(struct qc_specials *specials, const char *text, s
 	return QC_OK;
 }
 
-size_t qc_specials_match(const struct qc_specials *specials, const char *text, size_t len,
-			 bool control, uint32_t *id)
+/* The longest one that `text` begins with: its length and *id; 0 when there is none. */
+static size_t match(const struct qc_specials *specials, const char *text, size_t len, bool control,
+		    uint32_t *id)
 {
 	uint32_t node = len ? specials->roots[(uint8_t)text[0]] : 0;
 	size_t best = 0;
@@ -141,7 +142,7 @@ size_t qc_specials_find(const struct qc_specials *specials, const char *text, si
 	for (size_t i = 0; i < len; i++) {
 		if (!specials->roots[(uint8_t)text[i]])
 			continue;
-		*n = qc_specials_match(specials, text + i, len - i, control, id);
+		*n = match(specials, text + i, len - i, control, id);
 		if (*n)
 			return i;
 	}

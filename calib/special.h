@@ -32,10 +32,6 @@ QC_MUST_CHECK
 enum qc_status qc_specials_add(struct qc_specials *specials, const char *text, size_t len,
 			       uint32_t id, bool always, struct qc_err *err);
 
-/* The longest one that `text` begins with: its length and *id; 0 when there is none. */
-size_t qc_specials_match(const struct qc_specials *specials, const char *text, size_t len,
-			 bool control, uint32_t *id);
-
 /* Where the first one begins, `len` when there is none; *n and *id are its length and token. */
 size_t qc_specials_find(const struct qc_specials *specials, const char *text, size_t len,
 			bool control, size_t *n, uint32_t *id);

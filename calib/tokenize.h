@@ -97,8 +97,9 @@ uint32_t qc_tokenizer_size(const struct qc_tokenizer *tok);
 bool qc_tokenizer_bos(const struct qc_tokenizer *tok, uint32_t *id);
 bool qc_tokenizer_eos(const struct qc_tokenizer *tok, uint32_t *id);
 
-/* Whether QC_ENCODE_ADD_SPECIAL puts a BOS before the text. */
+/* Whether QC_ENCODE_ADD_SPECIAL puts a BOS before the text, an EOS behind it. */
 bool qc_tokenizer_adds_bos(const struct qc_tokenizer *tok);
+bool qc_tokenizer_adds_eos(const struct qc_tokenizer *tok);
 
 /* Whether a model that says `id` has come to an end: EOS, end of turn, end of message, and tokens
  * whose spelling is known for it, as libllama has them. */

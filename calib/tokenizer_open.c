@@ -60,6 +60,11 @@ bool qc_tokenizer_adds_bos(const struct qc_tokenizer *tok)
 	return tok->add_bos;
 }
 
+bool qc_tokenizer_adds_eos(const struct qc_tokenizer *tok)
+{
+	return tok->add_eos;
+}
+
 bool qc_tokenizer_is_end(const struct qc_tokenizer *tok, uint32_t id)
 {
 	return id < tok->n_tokens && tok->tokens[id].ends_text;

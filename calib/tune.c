@@ -73,31 +73,6 @@ enum qc_status qc_tune_catch(const struct qc_half *half, size_t first, struct qc
 	return c->x ? QC_OK : s ? s : qc_fail(err, QC_UNSUPPORTED, "a weight is not used");
 }
 
-void qc_tune_add(struct qc_tuning_state *t, size_t row, const float *x, float *y,
-		 const float *wanted, size_t rows)
-{
-	size_t learnt = row >= t->first_held ? 0 : t->first_held - row;
-	struct qc_moments *const to[] = {&t->learn, &t->held};
-	size_t counts[2];
-
-	learnt = learnt < rows ? learnt : rows;
-	counts[0] = learnt;
-	counts[1] = rows - learnt;
-	for (int i = 0; i < 2; i++) {
-		const size_t at = i ? learnt : 0;
-		const float *part = x + at * t->learn.n;
-
-		if (counts[i] && wanted)
-			qc_moments_add_wanted(to[i], part, wanted + at * t->learn.out, counts[i],
-					      t->b->threads);
-		else if (counts[i])
-			qc_moments_add(to[i], part, y ? y + at * t->learn.n : NULL, counts[i],
-				       t->b->threads);
-		qc_means_add(&to[i]->means, part, y ? y + at * t->learn.n : NULL,
-			     wanted ? wanted + at * t->learn.out : NULL, counts[i], NULL);
-	}
-}
-
 enum qc_status qc_tune_begin(struct qc_tuning_state *t, size_t n, size_t out, struct qc_err *err)
 {
 	enum qc_status s = qc_moments_init(&t->learn, n, out, err);
@@ -112,7 +87,7 @@ void qc_tune_end(struct qc_tuning_state *t)
 }
 
 /* With few tokens the moments say little: the fewer, the more they are damped. */
-static float damp_of(const struct qc_tuning_state *t)
+float qc_tune_damp(const struct qc_tuning_state *t)
 {
 	const double need = 4 * (double)t->learn.n, have = (double)t->learn.tokens;
 
@@ -124,12 +99,13 @@ enum qc_status qc_tune_solve(struct qc_tuning_state *t, const struct qc_weight *
 {
 	const bool enough = t->learn.tokens && t->held.tokens;
 	struct qc_curvature curvature = {0};
-	enum qc_status s = QC_OK;
+	enum qc_status s = qc_moments_complete(&t->learn, err);
 
-	if (!qc_moments_complete(&t->learn) || !qc_moments_complete(&t->held))
-		s = qc_fail(err, QC_BAD_INPUT, "NaN or infinite activations go into it");
+	if (!s)
+		s = qc_moments_complete(&t->held, err);
 	if (!s && enough)
-		s = qc_moments_curvature(&t->learn, damp_of(t), &curvature, err);
+		s = qc_moments_curvature(&t->learn, qc_tune_damp(t), t->b->threads, &curvature,
+					 err);
 	if (s)
 		return qc_fail_in(err, "'%s': tensor '%.160s'", t->b->graph.model->path,
 				  weights[0]->tensor->name);
@@ -167,24 +143,30 @@ static enum qc_status gather(struct qc_tuning_state *t, const struct qc_half *a,
 	enum qc_status s = y ? QC_OK : qc_no_memory(err);
 
 	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk) {
-		s = qc_tune_catch(a, w, &catch_a, weight_a, err);
+		const struct qc_shared_windows shared = qc_tune_shared_of(t, w);
+		const size_t length = t->b->length, rows = shared.n * length;
+
+		s = qc_tune_settle(t, w, weight_b, NULL, err);
+		if (!s && rows)
+			s = qc_tune_catch(a, shared.first, &catch_a, weight_a, err);
 		if (!s)
 			s = qc_tune_catch(b, w, &catch_b, weight_b, err);
 		if (s)
 			break;
-		memcpy(y, catch_a.x, catch_b.rows * weight_a->in * sizeof(*y));
-		qc_tune_add(t, w * t->b->length, catch_b.x, y, NULL, catch_b.rows);
+		if (rows)
+			memcpy(y, catch_a.x, rows * weight_a->in * sizeof(*y));
+		qc_tune_add(t, w * length, catch_b.x, catch_b.rows,
+			    &(struct qc_originals){.at = shared.at * length, .y = y});
 	}
 	free(y);
 	return s;
 }
 
-/* What ends the half, unless with experts beside it the sum of both is what joins the stream. */
-static bool joins(const struct qc_tuning_state *t, const struct stage *stage)
+bool qc_tune_joins(const struct qc_graph *g, int slot)
 {
-	const struct qc_graph *g = &t->b->graph;
-
-	return stage->joint.slots[0] && !(g->n_experts && stage->slots[0] == QC_SLOT_DOWN);
+	/* with experts beside it the sum of both is what joins the stream */
+	return slot == QC_SLOT_O || slot == QC_SLOT_PLE_PROJ ||
+	       (slot == QC_SLOT_DOWN && !g->n_experts);
 }
 
 /* *done: both models have gone through the half. */
@@ -199,7 +181,7 @@ static enum qc_status run_stage(struct qc_tuning_state *t, const struct qc_half 
 	struct qc_half b = {0};
 	enum qc_status s;
 
-	*done = n_wanted && joins(t, stage);
+	*done = n_wanted && qc_tune_joins(g, stage->slots[0]);
 	if (!n_wanted)
 		return QC_OK;
 	s = qc_tune_begin(t, weight->in, *done ? g->width : 0, err);
@@ -262,7 +244,7 @@ static enum qc_status tune_head(struct qc_tuning_state *t, struct qc_err *err)
 {
 	const struct qc_graph *g = &t->b->graph;
 	const struct qc_weight *head = &g->head;
-	const size_t step = t->b->chunk * t->b->length;
+	const size_t length = t->b->length, step = t->b->chunk * length;
 	float *y, *x_a, *x_b;
 	enum qc_status s;
 
@@ -272,14 +254,18 @@ static enum qc_status tune_head(struct qc_tuning_state *t, struct qc_err *err)
 	s = y ? qc_tune_begin(t, g->width, 0, err) : qc_no_memory(err);
 	for (size_t row = 0; !s && row < t->b->rows; row += step) {
 		const size_t rows = t->b->rows - row < step ? t->b->rows - row : step;
+		const struct qc_shared_windows shared = qc_tune_shared_of(t, row / length);
 
-		s = qc_rows_read(&t->a->x, row, rows, t->a->x_buffer, &x_a, err);
+		s = qc_rows_read(&t->a->x, shared.first * length, shared.n * length, t->a->x_buffer,
+				 &x_a, err);
 		if (!s)
 			s = qc_rows_read(&t->b->x, row, rows, t->b->x_buffer, &x_b, err);
 		if (s)
 			break;
-		memcpy(y, x_a, rows * g->width * sizeof(*y)); /* overwritten below */
-		qc_tune_add(t, row, x_b, y, NULL, rows);
+		/* overwritten below */
+		memcpy(y, x_a, shared.n * length * g->width * sizeof(*y));
+		qc_tune_add(t, row, x_b, rows,
+			    &(struct qc_originals){.at = shared.at * length, .y = y});
 	}
 	if (!s)
 		s = qc_tune_solve(t, &head, 1, 0, err);
@@ -288,17 +274,40 @@ static enum qc_status tune_head(struct qc_tuning_state *t, struct qc_err *err)
 	return s;
 }
 
+static enum qc_status start(struct qc_tuning_state *t, const uint32_t *ids, size_t n_windows,
+			    size_t length, struct qc_err *err)
+{
+	const size_t n_learn = t->first_held / length, n_held = n_windows - n_learn;
+	uint32_t *ordered = malloc((n_windows * length + 1) * sizeof(*ids));
+	enum qc_status s;
+
+	if (!ordered)
+		return qc_no_memory(err);
+	qc_tune_order(t, ids, n_windows, length, ordered);
+	s = qc_forward_start(t->b, ordered, n_windows, length, err);
+	memmove(ordered + t->n_shared * length, ordered + n_learn * length,
+		n_held * length * sizeof(*ordered));
+	if (!s)
+		s = qc_forward_start(t->a, ordered, t->n_shared + n_held, length, err);
+	free(ordered);
+	return s;
+}
+
 enum qc_status qc_tune(struct qc_forward *original, struct qc_forward *quantized,
 		       const uint32_t *ids, size_t n_windows, size_t length, size_t n_held,
 		       const struct qc_tune_options *options, struct qc_err *err)
 {
-	struct qc_tuning_state t = {.a = original, .b = quantized, .options = options};
+	const size_t n_learn = n_windows - n_held;
+	struct qc_tuning_state t = {
+		.a = original,
+		.b = quantized,
+		.options = options,
+		.n_shared = qc_tune_shared(&original->graph, n_learn, length),
+		.first_held = n_learn * length,
+	};
 	const uint32_t n_blocks = original->graph.n_blocks;
-	enum qc_status s = qc_forward_start(original, ids, n_windows, length, err);
+	enum qc_status s = start(&t, ids, n_windows, length, err);
 
-	t.first_held = (n_windows - n_held) * length;
-	if (!s)
-		s = qc_forward_start(quantized, ids, n_windows, length, err);
 	for (; !s && t.block < n_blocks; t.block++) {
 		if (options->progress)
 			options->progress(options->user, t.block, n_blocks);

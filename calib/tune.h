@@ -39,9 +39,16 @@ struct qc_tune_options {
 	void *user;
 };
 
+/* Of n_learn windows to learn from, how many the original model goes through. */
+size_t qc_tune_shared(const struct qc_graph *graph, size_t n_learn, size_t length);
+
+/* Whether outputs of these matrices are fitted to what their stream lacks (moments with T). */
+bool qc_tune_joins(const struct qc_graph *graph, int slot);
+
 /* Run all blocks of both models, which have the same graph, on `n_windows` windows of `length` ids,
- * the last n_held of which are not learnt from. Afterwards both have the last states of all
- * windows: qc_forward_logits() works. Errors as qc_forward_windows(), and of solve(). */
+ * the last n_held of which are not learnt from. Afterwards qc_forward_logits() works: the quantized
+ * model has the last states of all windows, the original those of qc_tune_shared() ones, then of
+ * the held-out ones. Errors as qc_forward_windows(), and of solve(). */
 QC_MUST_CHECK
 enum qc_status qc_tune(struct qc_forward *original, struct qc_forward *quantized,
 		       const uint32_t *ids, size_t n_windows, size_t length, size_t n_held,

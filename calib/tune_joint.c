@@ -75,9 +75,10 @@ static void close_joining(struct joining *j)
 	free(j->inverse);
 }
 
-/* wanted = z without bias and factor, and x, both by 1 / rms(z) where a norm follows; then what is
- * missing in the stream. */
-static void want(struct joining *j, const float *stream_a, const float *stream_b, size_t rows)
+/* Of `rows` rows, the first of which is row `at` of the chunk: wanted = z without bias and factor,
+ * and x, both by 1 / rms(z) where a norm follows; then what is missing in the stream. */
+static void want(struct joining *j, size_t at, const float *stream_a, const float *stream_b,
+		 size_t rows)
 {
 	const size_t n = j->matrix->weight->in, width = j->t->b->graph.width;
 	const float eps = j->t->b->graph.eps, factor = 1 / j->matrix->scale;
@@ -99,7 +100,7 @@ static void want(struct joining *j, const float *stream_a, const float *stream_b
 				 (a[i] - b[i]) * j->inverse[i]) *
 				factor;
 		for (size_t i = 0; j->norm->weight && i < n; i++)
-			j->x[r * n + i] *= inverse;
+			j->x[(at + r) * n + i] *= inverse;
 	}
 }
 
@@ -119,18 +120,33 @@ static enum qc_status join(struct qc_forward *f, const struct qc_matrix *slots,
 	return qc_rows_write(&f->x, row, rows, x, err);
 }
 
+/* The original's outputs of some windows, in j->z, and the stream that they will join. */
+static enum qc_status original_outputs(struct joining *j, const struct qc_shared_windows *shared,
+				       float **stream, struct qc_err *err)
+{
+	struct qc_forward *a = j->t->a;
+	const size_t rows = shared->n * a->length;
+	struct qc_catch c;
+	enum qc_status s = qc_tune_catch(j->a, shared->first, &c, j->matrix->weight, err);
+
+	if (!s)
+		s = qc_matrix_apply(a, j->matrix, c.x, rows, j->z, err);
+	return s ? s
+		 : qc_rows_read(&a->x, shared->first * a->length, rows, a->x_buffer, stream, err);
+}
+
 /* Moments of one chunk; the original model goes on. */
 static enum qc_status learn_chunk(struct joining *j, size_t window, struct qc_err *err)
 {
 	struct qc_forward *a = j->t->a, *b = j->t->b;
+	const struct qc_shared_windows shared = qc_tune_shared_of(j->t, window);
 	const enum qc_slot slot = j->joint->slots[0];
-	const size_t row = window * b->length;
+	const size_t row = window * b->length, at = shared.at * b->length;
+	const size_t rows = shared.n * b->length;
 	struct qc_catch c;
-	float *stream_a, *stream_b;
-	enum qc_status s = qc_tune_catch(j->a, window, &c, j->matrix->weight, err);
+	float *stream_a = NULL, *stream_b;
+	enum qc_status s = rows ? original_outputs(j, &shared, &stream_a, err) : QC_OK;
 
-	if (!s)
-		s = qc_matrix_apply(a, j->matrix, c.x, c.rows, j->z, err);
 	if (!s)
 		s = qc_tune_catch(j->b, window, &c, j->b->loaded.slots[slot].weight, err);
 	if (!s)
@@ -139,15 +155,15 @@ static enum qc_status learn_chunk(struct joining *j, size_t window, struct qc_er
 		memcpy(qc_rows_place(&j->inputs, row, NULL), c.x,
 		       c.rows * j->inputs.cols * sizeof(float));
 	if (!s)
-		s = qc_rows_read(&a->x, row, c.rows, a->x_buffer, &stream_a, err);
-	if (!s)
 		s = qc_rows_read(&b->x, row, c.rows, b->x_buffer, &stream_b, err);
 	if (s)
 		return s;
 	memcpy(j->x, c.x, c.rows * j->inputs.cols * sizeof(float));
-	want(j, stream_a, stream_b, c.rows);
-	qc_tune_add(j->t, row, j->x, NULL, j->wanted, c.rows);
-	return join(a, j->a->loaded.slots, j->joint, j->z, row, stream_a, c.rows, err);
+	want(j, at, stream_a, stream_b + at * b->graph.width, rows);
+	qc_tune_add(j->t, row, j->x, c.rows, &(struct qc_originals){.at = at, .wanted = j->wanted});
+	return !rows ? QC_OK
+		     : join(a, j->a->loaded.slots, j->joint, j->z, shared.first * a->length,
+			    stream_a, rows, err);
 }
 
 /* The quantized model goes on, with the matrix as it is now. */
@@ -191,8 +207,11 @@ enum qc_status qc_tune_joint(struct qc_tuning_state *t, const struct qc_half *a,
 	const struct qc_weight *weight = b->loaded.slots[joint->slots[0]].weight;
 	enum qc_status s = open_joining(&j, err);
 
-	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk)
-		s = learn_chunk(&j, w, err);
+	for (size_t w = 0; !s && w < t->b->n_windows; w += t->b->chunk) {
+		s = qc_tune_settle(t, w, weight, j.matrix->w, err);
+		if (!s)
+			s = learn_chunk(&j, w, err);
+	}
 	if (!s)
 		s = qc_tune_solve(t, &weight, 1, 0, err);
 	if (!s)

@@ -133,7 +133,7 @@ enum qc_status qc_windows_of_text(struct qc_windows *windows, const struct qc_mo
 	size_t len = 0;
 	enum qc_status s = qc_text_read(path, &text, &len, err);
 
-	if (!s && options->utf8)
+	if (!s)
 		s = check_utf8(path, text, len, err);
 	if (!s)
 		s = qc_tokenizer_open(&tok, model, err);
@@ -141,6 +141,40 @@ enum qc_status qc_windows_of_text(struct qc_windows *windows, const struct qc_mo
 		s = cut(windows, tok, text, len, options, err);
 	qc_tokenizer_close(tok);
 	free(text);
+	return s;
+}
+
+enum qc_status qc_windows_check(const struct qc_windows *windows, const struct qc_model *model,
+				const struct qc_model *other, struct qc_err *err)
+{
+	const struct qc_kv *a = qc_meta_find(&model->meta, "tokenizer.ggml.tokens");
+	const struct qc_kv *b = qc_meta_find(&other->meta, "tokenizer.ggml.tokens");
+	const size_t n_ids = windows->n * windows->length;
+	size_t at = 0, other_at = 0, len, other_len;
+	const char *text, *other_text;
+	uint64_t n;
+	bool *used;
+	enum qc_status s = QC_OK;
+
+	if (!a || !b || a->elem != QC_KV_STRING || b->elem != QC_KV_STRING)
+		return QC_OK;
+	n = a->n < b->n ? a->n : b->n;
+	used = calloc(n + 1, sizeof(*used));
+	if (!used)
+		return qc_no_memory(err);
+	for (size_t i = 0; i < n_ids; i++)
+		used[windows->ids[i] < n ? windows->ids[i] : n] = true;
+	for (uint64_t id = 0; !s && id < n && qc_kv_next_string(a, &at, &text, &len) &&
+			      qc_kv_next_string(b, &other_at, &other_text, &other_len);
+	     id++)
+		if (used[id] && (len != other_len || memcmp(text, other_text, len) != 0))
+			s = qc_fail(err, QC_USAGE,
+				    "token %llu of the text is '%.*s' in '%s' and '%.*s' in '%s': "
+				    "only models with the same vocabulary can be compared",
+				    (unsigned long long)id, len < 64 ? (int)len : 64, text,
+				    model->path, other_len < 64 ? (int)other_len : 64, other_text,
+				    other->path);
+	free(used);
 	return s;
 }
 

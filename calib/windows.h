@@ -52,7 +52,6 @@ struct qc_window_options {
 	size_t most;   /* windows; 0: all */
 	bool spread;   /* these are taken evenly from the whole text, not from its beginning */
 	bool full;     /* halves without it */
-	bool utf8;     /* refuse a text that is not UTF-8 */
 };
 
 /* Cut the text in the file at `path` (calib/text_file.h), with the model's own tokenizer. Errors of
@@ -62,6 +61,12 @@ QC_MUST_CHECK
 enum qc_status qc_windows_of_text(struct qc_windows *windows, const struct qc_model *model,
 				  const char *path, const struct qc_window_options *options,
 				  struct qc_err *err);
+
+/* Whether the tokens of the windows are spelled alike in the vocabularies of both models: QC_USAGE,
+ * naming the first that is not. A model without a vocabulary is not looked at. */
+QC_MUST_CHECK
+enum qc_status qc_windows_check(const struct qc_windows *windows, const struct qc_model *model,
+				const struct qc_model *other, struct qc_err *err);
 
 /* Move every `one_in`-th window to the end, for somebody who must not learn from it: the last
  * n / one_in of them. QC_NO_MEMORY. */

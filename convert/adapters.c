@@ -17,8 +17,8 @@ static enum qc_status check_options(const struct qc_format *target,
 	return QC_OK;
 }
 
-enum qc_status qc_adapters_apply(struct qc_model *model, const struct qc_format *target,
-				 const struct qconv_options *options, struct qc_err *err)
+static enum qc_status apply(struct qc_model *model, const struct qc_format *target,
+			    const struct qconv_options *options, struct qc_err *err)
 {
 	enum qc_status s = check_options(target, options, err);
 
@@ -40,5 +40,5 @@ enum qc_status qc_adapters_open(struct qc_model *model, const char *path,
 {
 	enum qc_status s = qc_model_open(model, path, err);
 
-	return s ? s : qc_adapters_apply(model, target, options, err);
+	return s ? s : apply(model, target, options, err);
 }

@@ -138,7 +138,7 @@ static enum qc_status open_rounded(const struct qc_awq *a, const struct qc_plan 
 	enum qc_status s = qc_adapters_open(model, a->model.path, plan->target, a->options, err);
 
 	if (!s)
-		s = qc_plan_bring_to_layout(model, plan->target, a->options, err);
+		s = qc_plan_bring_text_to_layout(model, plan->target, a->options, err);
 	if (!s && plan->scales)
 		s = qc_channel_scales_apply(plan->scales, model, err);
 	return s ? s : round_all(plan, model, err);

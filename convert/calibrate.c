@@ -8,6 +8,8 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "convert/importance.h"
+#include "convert/output_checks.h"
 #include "convert/writer.h"
 
 static size_t window_length(const struct qc_calibrate_options *options)
@@ -41,7 +43,6 @@ static enum qc_status read_text(struct qc_calibration *c, struct qc_err *err)
 		.length = window_length(o),
 		.most = o->most,
 		.full = o->full,
-		.utf8 = true,
 	};
 	enum qc_status s = qc_windows_of_text(&c->windows, &c->model, o->text, &options, err);
 
@@ -181,6 +182,55 @@ static enum qc_status open_model(struct qc_calibration *c, struct qc_err *err)
 	return s ? s : check_memory(c, err);
 }
 
+/* The output is none of the files that are read beside the model. */
+static enum qc_status check_output(const struct qc_calibrate_options *o, struct qc_err *err)
+{
+	enum qc_status s = qc_output_is_not(o->output, o->text, err);
+
+	for (size_t i = 0; !s && i < o->n_inputs; i++)
+		s = qc_output_is_not(o->output, o->inputs[i], err);
+	return s;
+}
+
+/* Whether it is of the model that is calibrated, where there is one. */
+static enum qc_status of_model(const struct qc_calibration *c, struct qc_imatrix *im,
+			       struct qc_err *err)
+{
+	enum qc_status s = c->forward ? qc_importance_check(im, &c->model, err) : QC_OK;
+
+	return s || !c->forward ? s : qc_importance_fit(im, &c->model, err);
+}
+
+static enum qc_status add_inputs(struct qc_calibration *c, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < c->options->n_inputs; i++) {
+		struct qc_imatrix im = {0};
+
+		s = qc_imatrix_read(&im, c->options->inputs[i], err);
+		if (!s) {
+			s = of_model(c, &im, err);
+			if (!s)
+				s = qc_imatrix_merge(&c->im, &im,
+						     (uint32_t)window_length(c->options), err);
+			if (s == QC_BAD_INPUT || s == QC_UNSUPPORTED)
+				s = qc_fail_in(err, "--in '%s'", c->options->inputs[i]);
+		}
+		qc_imatrix_clear(&im);
+	}
+	return s;
+}
+
+/* What is wrong with them is said before hours of calibrating. */
+static enum qc_status try_inputs(struct qc_calibration *c, struct qc_err *err)
+{
+	enum qc_status s = add_inputs(c, err);
+
+	qc_imatrix_clear(&c->im);
+	return s;
+}
+
 enum qc_status qc_calibrate_open(struct qc_calibration *c,
 				 const struct qc_calibrate_options *options, struct qc_err *err)
 {
@@ -190,6 +240,8 @@ enum qc_status qc_calibrate_open(struct qc_calibration *c,
 	memset(c, 0, sizeof(*c));
 	c->options = options;
 	c->stats.threads = options->threads;
+	if (!s)
+		s = check_output(options, err);
 	if (s)
 		return s;
 	size = strlen(options->output) + sizeof(".state");
@@ -197,8 +249,9 @@ enum qc_status qc_calibrate_open(struct qc_calibration *c,
 	if (!c->state_path)
 		return qc_no_memory(err);
 	snprintf(c->state_path, size, "%s.state", options->output);
-	return options->model ? open_model(c, err)
-			      : qc_writer_precheck(options->output, NULL, 0, options->force, err);
+	s = options->model ? open_model(c, err)
+			   : qc_writer_precheck(options->output, NULL, 0, options->force, err);
+	return s ? s : try_inputs(c, err);
 }
 
 void qc_calibrate_close(struct qc_calibration *c)
@@ -282,24 +335,6 @@ static enum qc_status from_text(struct qc_calibration *c, struct qc_err *err)
 	c->im.n_chunks = (uint32_t)c->windows.n;
 	c->im.chunk_size = (uint32_t)c->windows.length;
 	return s ? s : qc_imatrix_add_dataset(&c->im, text, strlen(text), err);
-}
-
-static enum qc_status add_inputs(struct qc_calibration *c, struct qc_err *err)
-{
-	enum qc_status s = QC_OK;
-
-	for (size_t i = 0; !s && i < c->options->n_inputs; i++) {
-		struct qc_imatrix im = {0};
-
-		s = qc_imatrix_read(&im, c->options->inputs[i], err);
-		if (!s) {
-			s = qc_imatrix_merge(&c->im, &im, (uint32_t)window_length(c->options), err);
-			if (s == QC_BAD_INPUT || s == QC_UNSUPPORTED)
-				s = qc_fail_in(err, "--in '%s'", c->options->inputs[i]);
-		}
-		qc_imatrix_clear(&im);
-	}
-	return s;
 }
 
 static bool is_legacy(const struct qc_calibrate_options *options)

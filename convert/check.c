@@ -220,6 +220,8 @@ static enum qc_status fill_errors(struct check *c)
 			return qc_no_memory(c->err);
 		r->n_exact += e->exact;
 		r->n_errors++;
+		if (e->exact) /* of 1e30, as rope factors have, nothing else would be seen */
+			continue;
 		err2 += c->pairs[i].sums.err2;
 		x2 += c->pairs[i].sums.x2;
 	}

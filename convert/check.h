@@ -42,7 +42,7 @@ struct qc_check_report {
 	size_t n_extra;
 	const char **mismatched; /* same name, other shape */
 	size_t n_mismatched;
-	double total_rel_rmse; /* over all compared elements */
+	double total_rel_rmse; /* over the elements of all compared tensors that are not exact */
 };
 
 /* Read `path` completely: container structure, finite block scales (each qtype's check), and hashes

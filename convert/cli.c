@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "formats/model.h"
 
 const struct cli_command *const cli_commands[] = {
 	&cli_convert, &cli_inspect, &cli_verify, &cli_eval, &cli_calibrate, &cli_hash,
@@ -96,6 +97,15 @@ void cli_json_names(const char *key, const char *const *names, size_t n)
 	putchar(']');
 }
 
+void cli_json_drops(const struct qc_model *model)
+{
+	for (size_t i = 0; i < model->n_drops; i++) {
+		cli_json_field(i ? ", {" : "{", "name", model->drops[i].name);
+		cli_json_field(", ", "reason", model->drops[i].reason);
+		putchar('}');
+	}
+}
+
 /* "512", "64k", "1.5G", "128MiB": suffixes are binary, as --mem-limit's readers expect of memory;
  * with `decimal`, as llama-gguf-split's readers expect of files, only those with an "i" are. */
 static bool parse_size(const char *text, bool decimal, uint64_t *out)
@@ -125,6 +135,16 @@ static bool parse_size(const char *text, bool decimal, uint64_t *out)
 		return false;
 	*out = (uint64_t)value;
 	return true;
+}
+
+/* Digits alone. */
+static bool parse_count(const char *text, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *out;
 }
 
 static bool usage(const struct cli_command *command, const char *text, const char *what)
@@ -169,6 +189,10 @@ static bool store(const struct cli_command *command, const struct cli_option *op
 		if (end == value || *end || errno || n < 1 || n > 4096)
 			return usage(command, "a number from 1 to 4096 is needed, not", value);
 		*(int *)field = (int)n;
+		return true;
+	case CLI_COUNT:
+		if (!parse_count(value, field))
+			return usage(command, "a number from 1 on is needed, not", value);
 		return true;
 	case CLI_SIZE:
 	case CLI_DISK_SIZE:

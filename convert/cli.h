@@ -35,7 +35,16 @@ struct cli_args {
 	double tolerance; /* < 0: not given */
 };
 
-enum cli_kind { CLI_FLAG, CLI_STRING, CLI_LIST, CLI_INT, CLI_SIZE, CLI_DISK_SIZE, CLI_NUMBER };
+enum cli_kind {
+	CLI_FLAG,
+	CLI_STRING,
+	CLI_LIST,
+	CLI_INT,
+	CLI_COUNT, /* uint64_t, from 1 on */
+	CLI_SIZE,
+	CLI_DISK_SIZE,
+	CLI_NUMBER,
+};
 
 /* One row of an option table: the same row parses the option and prints its help. */
 struct cli_option {
@@ -89,6 +98,9 @@ void cli_print_text(FILE *out, const char *text, size_t len);
 void cli_json_field(const char *before, const char *key, const char *text);
 /* One that is an array of names, on a line of its own behind another member. */
 void cli_json_names(const char *key, const char *const *names, size_t n);
+/* What the model leaves out, as the objects of an array. */
+struct qc_model;
+void cli_json_drops(const struct qc_model *model);
 
 /* cmd_values.c: a metadata value on stdout; for people long ones are cut short. */
 struct qc_kv;

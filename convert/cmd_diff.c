@@ -121,7 +121,7 @@ static void print_tensors(const struct qc_diff *diff)
 			printf(", relative RMSE %.6g, max error %.4g\n", e->rel_rmse, e->max_abs);
 	}
 	if (r->n_errors > r->n_exact)
-		printf("over all: relative RMSE %.6g\n", r->total_rel_rmse);
+		printf("over all that differ: relative RMSE %.6g\n", r->total_rel_rmse);
 }
 
 /* A side of a difference: null, or type and value; of an array only its length. */

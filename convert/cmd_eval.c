@@ -81,7 +81,8 @@ static void print_percentiles(const char *unit, const double *percents, const do
 		       : percents[i] == 50 ? "Median"
 		       : percents[i] == 0  ? "Minimum"
 					   : name,
-		       unit, digits + 4, digits, scale * values[i], scale == 100 ? "%" : "");
+		       unit, scale == 100 ? 6 : 10, digits, scale * values[i],
+		       scale == 100 ? "%" : "");
 	}
 }
 
@@ -228,6 +229,18 @@ static int run_eval(struct cli_args *args)
 			args->options.act);
 		return QCONV_USAGE;
 	}
+	if (args->prompt &&
+	    (args->against || args->json || args->full || args->ctx || args->windows)) {
+		fputs("qconv: --against, --json, --full, --ctx and --windows go with --text, not "
+		      "with "
+		      "--prompt\n",
+		      stderr);
+		return QCONV_USAGE;
+	}
+	if (args->text && args->n_tokens) {
+		fputs("qconv: -n goes with --prompt, not with --text\n", stderr);
+		return QCONV_USAGE;
+	}
 	if (args->prompt)
 		return cli_generate(args);
 	s = evaluate(subjects, args, inputs, &err);
@@ -241,8 +254,9 @@ static const struct cli_option eval_options[] = {
 	 "the text to predict, plain or .gz"},
 	{"against", "IN", CLI_STRING, offsetof(struct cli_args, against),
 	 "a reference: print how far the predictions are from its"},
-	{"ctx", "N", CLI_SIZE, offsetof(struct cli_args, ctx), "tokens in a window (default: 512)"},
-	{"windows", "N", CLI_SIZE, offsetof(struct cli_args, windows),
+	{"ctx", "N", CLI_COUNT, offsetof(struct cli_args, ctx),
+	 "tokens in a window (default: 512)"},
+	{"windows", "N", CLI_COUNT, offsetof(struct cli_args, windows),
 	 "use the first N windows (default: all)"},
 	{"full", NULL, CLI_FLAG, offsetof(struct cli_args, full),
 	 "score every prediction; without it the second half of each window, as llama-perplexity"},
@@ -252,7 +266,7 @@ static const struct cli_option eval_options[] = {
 	 "the numbers as JSON on standard output"},
 	{"prompt", "TEXT", CLI_STRING, offsetof(struct cli_args, prompt),
 	 "instead: go on with this text, always with the most probable token"},
-	{"-n", "N", CLI_SIZE, offsetof(struct cli_args, n_tokens),
+	{"-n", "N", CLI_COUNT, offsetof(struct cli_args, n_tokens),
 	 "with --prompt: so many tokens at most (default: 64)"},
 	{"dry-run", NULL, CLI_FLAG, offsetof(struct cli_args, dry_run),
 	 "print what memory it would take, and stop"},

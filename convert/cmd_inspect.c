@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/json.h"
 #include "convert/cli.h"
 #include "formats/arch/arch.h"
@@ -142,11 +141,7 @@ static void print_json(const struct qc_model *model, const struct histogram *h)
 		fputs(i + 1 < model->n_tensors ? ",\n" : "\n", stdout);
 	}
 	fputs("  ],\n  \"dropped\": [", stdout);
-	for (size_t i = 0; i < model->n_drops; i++) {
-		cli_json_field(i ? ", {" : "{", "name", model->drops[i].name);
-		cli_json_field(", ", "reason", model->drops[i].reason);
-		putchar('}');
-	}
+	cli_json_drops(model);
 	fputs("]\n}\n", stdout);
 }
 

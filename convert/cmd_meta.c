@@ -34,6 +34,7 @@ static int run_meta(struct cli_args *args)
 		.n_removals = args->dels.n,
 		.template_file = args->template_file,
 		.in_place = args->in_place,
+		.force = args->options.force,
 	};
 	const bool edit = edits.n_sets || edits.n_removals || edits.template_file;
 	struct qc_gguf_header header = {0};
@@ -70,6 +71,8 @@ static const struct cli_option meta_options[] = {
 	 "print all keys as they would be, and write nothing"},
 	{"in-place", NULL, CLI_FLAG, offsetof(struct cli_args, in_place),
 	 "write the header only, where the new one fits (the old one is kept aside meanwhile)"},
+	{"force", NULL, CLI_FLAG, offsetof(struct cli_args, options.force),
+	 "write metadata that no loader would take, too"},
 	{"quiet", NULL, CLI_FLAG, offsetof(struct cli_args, quiet), "no summary"},
 	{0},
 };

@@ -182,6 +182,11 @@ static void print_calibration(FILE *out, const struct qc_plan *plan)
 		"         held-out KL divergence %.6f, %.6f without: %s\n",
 		c->n_windows, c->length, c->n_held, c->n_better, c->n_tensors, c->kld,
 		c->searched_kld, c->kept ? "kept" : "refused, the output is that of search");
+	if (c->n_gradients)
+		fprintf(out,
+			"         rows make up for each other by gradients of %" PRIu64
+			" predictions\n",
+			c->n_gradients);
 	if (c->n_biases)
 		fprintf(out, "         biases of %zu matrices corrected: %.6f, %.6f without: %s\n",
 			c->n_biases, c->biased_kld, c->unbiased_kld,

@@ -102,11 +102,7 @@ void cli_json_plan(const struct qc_plan *plan, const char *output)
 	}
 	json_adapters(model);
 	fputs("  ],\n  \"dropped\": [", stdout);
-	for (size_t i = 0; i < model->n_drops; i++) {
-		cli_json_field(i ? ", {" : "{", "name", model->drops[i].name);
-		cli_json_field(", ", "reason", model->drops[i].reason);
-		putchar('}');
-	}
+	cli_json_drops(model);
 	fputs("],\n", stdout);
 	json_unsaid(model);
 	json_totals(plan, output);
@@ -133,6 +129,8 @@ void cli_json_summary(const struct qc_plan *plan, const struct qconv_summary *su
 		       "\"better\": %zu, \"kld\": %.9g, \"kld_search\": %.9g, \"kept\": %s}",
 		       c->n_windows, c->n_held, c->n_tensors, c->n_better, c->kld, c->searched_kld,
 		       c->kept ? "true" : "false");
+	if (c->n_gradients)
+		printf(", \"gradients\": %" PRIu64, c->n_gradients);
 	if (c->n_biases)
 		printf(", \"biases\": {\"matrices\": %zu, \"kld\": %.9g, \"kld_without\": %.9g, "
 		       "\"kept\": %s}",

@@ -106,7 +106,7 @@ static int run_merge(struct cli_args *args)
 static const struct cli_option split_options[] = {
 	{"split-max-size", "SIZE", CLI_DISK_SIZE, offsetof(struct cli_args, options.split_bytes),
 	 "most bytes of tensors in one file: 500M (10^6), 2G (10^9)"},
-	{"split-max-tensors", "N", CLI_SIZE, offsetof(struct cli_args, options.split_tensors),
+	{"split-max-tensors", "N", CLI_COUNT, offsetof(struct cli_args, options.split_tensors),
 	 "most tensors in one file (default, when no size is given: 128)"},
 	{"dry-run", NULL, CLI_FLAG, offsetof(struct cli_args, dry_run),
 	 "print what the files would hold, and stop"},

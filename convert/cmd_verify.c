@@ -55,7 +55,7 @@ static void print_comparison(const struct qc_check_report *report, const char *a
 {
 	const struct qc_tensor_error **list = sorted_errors(report);
 
-	printf("against %s: %zu tensors compared, %zu exact, relative RMSE %.6g over all\n",
+	printf("against %s: %zu tensors compared, %zu exact, relative RMSE %.6g over the others\n",
 	       against, report->n_errors, report->n_exact, report->total_rel_rmse);
 	print_names("missing", report->missing, report->n_missing);
 	print_names("not in the source", report->extra, report->n_extra);

@@ -14,6 +14,7 @@
 #include "convert/learn.h"
 #include "convert/manifest.h"
 #include "convert/output.h"
+#include "convert/output_checks.h"
 #include "convert/read_back.h"
 #include "convert/tune_plan.h"
 #include "convert/writer.h"
@@ -74,15 +75,28 @@ static bool is_ours(const char *path)
 	return ours;
 }
 
+/* The output is none of the files that are read beside the model. */
+static enum qc_status check_others(const struct conversion *c, struct qc_err *err)
+{
+	const char *const others[] = {c->options->calib, c->options->imatrix,
+				      c->options->recipe_file};
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < sizeof(others) / sizeof(*others); i++)
+		s = qc_output_is_not(c->output, others[i], err);
+	return s;
+}
+
 static enum qc_status prepare(struct conversion *c, struct qc_err *err)
 {
 	const struct qc_model *model = c->plan->model;
 	bool is_dir = c->plan->target->is_dir;
 	const struct qc_out *out = &c->plan->out;
-	enum qc_status s =
-		qc_output_precheck(c->output, is_dir, model, out, c->options->force, err);
+	enum qc_status s = check_others(c, err);
 	char *first;
 
+	if (!s)
+		s = qc_output_precheck(c->output, is_dir, model, out, c->options->force, err);
 	if (s || c->options->no_manifest || is_dir)
 		return s;
 	first = out->is_set ? qc_output_set_path(c->output, &out->files[0]) : NULL;

@@ -3,12 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_value(const struct qc_kv *a, const struct qc_kv *b)
-{
-	return a->type == b->type && a->elem == b->elem && a->n == b->n && a->bytes == b->bytes &&
-	       (!a->bytes || !memcmp(a->data, b->data, a->bytes));
-}
-
 static bool same_strings(const struct qc_kv *a, size_t *at_a, const struct qc_kv *b, size_t *at_b)
 {
 	const char *x, *y;
@@ -50,7 +44,7 @@ static enum qc_status compare_meta(struct qc_diff *diff, struct qc_err *err)
 		struct qc_meta_difference d = {.a = &a->kvs[i]};
 
 		d.b = qc_meta_find(b, d.a->key);
-		if (d.b && same_value(d.a, d.b))
+		if (d.b && qc_kv_same(d.a, d.b))
 			continue;
 		if (d.b && d.a->type == QC_KV_ARRAY && d.b->type == QC_KV_ARRAY &&
 		    d.a->elem == d.b->elem)

@@ -94,6 +94,7 @@ static enum qc_status keep(const struct chooser *c, const struct qc_tensor *tens
 			   struct qc_choice *choice, struct qc_err *err)
 {
 	const struct qc_qtype *from = tensor->source->type;
+	const char *layout = "";
 
 	*choice = chosen(from, why);
 	if (c->plan->target->can_hold(from))
@@ -107,10 +108,13 @@ static enum qc_status keep(const struct chooser *c, const struct qc_tensor *tens
 			       "tensor '%.160s' is stored as %s, which safetensors cannot hold: "
 			       "say --q bf16, f16 or f32 to decode it",
 			       tensor->stored_name, from->name);
+	/* another layout would pack more than the experts */
+	if (is_fused_experts(tensor) && qc_packing_find(from->name, "gpt-oss"))
+		layout = " --layout gpt-oss";
 	return qc_fail(err, QC_USAGE,
-		       "tensor '%.160s' is stored as %s: say --q %s to keep it so, or --q bf16 to "
-		       "decode it",
-		       tensor->stored_name, from->name, from->name);
+		       "tensor '%.160s' is stored as %s: say --q %s%s to keep it so, or --q bf16 "
+		       "to decode it",
+		       tensor->stored_name, from->name, from->name, layout);
 }
 
 static enum qc_status skip_module(struct chooser *c, const char *module, struct qc_err *err)
@@ -141,6 +145,9 @@ static enum qc_status choose_packed(struct chooser *c, const struct qc_tensor *t
 	if (!kept_why && packing->experts_only && !is_fused_experts(tensor))
 		kept_why = "only experts are packed";
 	(void)qc_user_rules_match(&c->skips, tensor->stored_name, &skip);
+	/* bitsandbytes' users have towers packed, too */
+	if (list && packing->stored_so && packing->stored_so(tensor->source, c->options))
+		kept_why = NULL;
 	if (rule || kept_why || skip) {
 		if ((!kept_why || list) && skip_module(c, module, err))
 			return err->status;

@@ -28,7 +28,9 @@ static void find_company(const struct qc_tensor *tensor, struct company *company
 	memcpy(module, name, len);
 	module[len] = 0;
 	if (at) {
-		memcpy(company->key, name, (size_t)(at - name) + sizeof(experts) - 1);
+		prefix = (size_t)(at - name) + sizeof(experts) - 1;
+		if (prefix < sizeof(company->key))
+			memcpy(company->key, name, prefix);
 		return;
 	}
 	fused = qc_fused_layer_find(module, &prefix);

@@ -20,6 +20,7 @@ static const struct {
 	{".ffn_gate_up_exps.", ".ffn_gate_exps."},
 	{".ffn_gate_up_exps.", ".ffn_up_exps."},
 };
+enum { N_PARTS = sizeof(parts) / sizeof(*parts) };
 
 /* The name of the experts' tensor that the tensor, one expert's matrix, is a part of; false when it
  * is none. */
@@ -42,7 +43,7 @@ struct qc_imatrix_entry *qc_importance_find(const struct qc_imatrix *im,
 	if (!stacked_name(tensor, stacked, sizeof(stacked)))
 		snprintf(stacked, sizeof(stacked), "%s", tensor->name);
 	entry = qc_imatrix_find(im, stacked);
-	for (size_t i = 0; !entry && i < sizeof(parts) / sizeof(*parts); i++)
+	for (size_t i = 0; !entry && i < N_PARTS; i++)
 		if (qc_text_replace(stacked, parts[i].whole, parts[i].part, name, sizeof(name)))
 			entry = qc_imatrix_find(im, name);
 	return entry;
@@ -73,6 +74,54 @@ static enum qc_status check_blocks(const struct qc_imatrix *im, const struct qc_
 	return QC_OK;
 }
 
+static void mark(bool *known, const struct qc_imatrix *im, const char *name)
+{
+	const struct qc_imatrix_entry *entry = qc_imatrix_find(im, name);
+
+	if (entry)
+		known[entry - im->entries] = true;
+}
+
+/* The entries that are of the tensor, under all names that it may have in an imatrix. */
+static void mark_entries(bool *known, const struct qc_imatrix *im, const struct qc_tensor *tensor)
+{
+	char stacked[256], name[256];
+
+	mark(known, im, tensor->name);
+	if (!stacked_name(tensor, stacked, sizeof(stacked)))
+		snprintf(stacked, sizeof(stacked), "%s", tensor->name);
+	mark(known, im, stacked);
+	for (size_t i = 0; i < N_PARTS; i++) {
+		if (qc_text_replace(stacked, parts[i].whole, parts[i].part, name, sizeof(name)))
+			mark(known, im, name);
+		if (qc_text_replace(stacked, parts[i].part, parts[i].whole, name, sizeof(name)))
+			mark(known, im, name);
+	}
+}
+
+/* Weights of a block that this model has not: other architectures have other names. What else
+ * llama-imatrix may have seen (adapters, the head, reshaped weights) is passed over. */
+static enum qc_status check_known(const struct qc_imatrix *im, const struct qc_model *model,
+				  struct qc_err *err)
+{
+	bool *known = calloc(im->n_entries + 1, sizeof(*known));
+	enum qc_status s = QC_OK;
+	unsigned block;
+
+	if (!known)
+		return qc_no_memory(err);
+	for (size_t i = 0; i < model->n_tensors; i++)
+		mark_entries(known, im, &model->tensors[i]);
+	for (size_t i = 0; !s && i < im->n_entries; i++)
+		if (!known[i] && block_number(im->entries[i].name, &block) &&
+		    qc_text_ends(im->entries[i].name, ".weight"))
+			s = qc_fail(err, QC_BAD_INPUT,
+				    "the imatrix of another model: it has '%s', which '%s' has not",
+				    im->entries[i].name, model->path);
+	free(known);
+	return s;
+}
+
 static enum qc_status check_names(const struct qc_imatrix *im, const struct qc_model *model,
 				  struct qc_err *err)
 {
@@ -95,6 +144,16 @@ static enum qc_status check_names(const struct qc_imatrix *im, const struct qc_m
 					  : "");
 }
 
+enum qc_status qc_importance_check(const struct qc_imatrix *im, const struct qc_model *model,
+				   struct qc_err *err)
+{
+	enum qc_status s = check_blocks(im, model, err);
+
+	if (!s)
+		s = check_names(im, model, err);
+	return s ? s : check_known(im, model, err);
+}
+
 enum qc_status qc_importance_read(struct qc_plan *plan, const struct qconv_options *options,
 				  struct qc_err *err)
 {
@@ -106,11 +165,9 @@ enum qc_status qc_importance_read(struct qc_plan *plan, const struct qconv_optio
 	if (s)
 		return s;
 	plan->imatrix_path = options->imatrix;
-	s = check_blocks(&plan->imatrix, plan->model, err);
+	s = qc_imatrix_choose(&plan->imatrix, options, err);
 	if (!s)
-		s = qc_imatrix_choose(&plan->imatrix, options, err);
-	if (!s)
-		s = check_names(&plan->imatrix, plan->model, err);
+		s = qc_importance_check(&plan->imatrix, plan->model, err);
 	return s ? qc_fail_in(err, "'%s'", options->imatrix) : QC_OK;
 }
 
@@ -162,6 +219,26 @@ static struct shape shape_of(const struct qc_tensor *tensor, const struct qc_ima
 		shape.all = entry->n == 1 && shape.in ? entry->cols / shape.in : entry->n;
 	}
 	return shape;
+}
+
+enum qc_status qc_importance_fit(struct qc_imatrix *im, const struct qc_model *model,
+				 struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < model->n_tensors; i++) {
+		const struct qc_tensor *tensor = &model->tensors[i];
+		struct qc_imatrix_entry *entry = qc_importance_find(im, tensor);
+		struct shape shape;
+
+		if (!entry || tensor->n_dims < 2 || tensor->layer < 0)
+			continue;
+		shape = shape_of(tensor, entry);
+		s = qc_imatrix_fit(im, entry, shape.in, shape.all, err);
+		if (s)
+			s = qc_fail_in(err, "tensor '%s'", tensor->name);
+	}
+	return s;
 }
 
 /* llama-quantize lets these be of another width, too. */

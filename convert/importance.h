@@ -7,9 +7,19 @@
 #include "convert/plan.h"
 #include "convert/qconv.h"
 
+/* QC_BAD_INPUT: the imatrix is another model's: no entry is of a tensor of this one, or one is of a
+ * block or of a block's weight that it has not. */
+QC_MUST_CHECK
+enum qc_status qc_importance_check(const struct qc_imatrix *im, const struct qc_model *model,
+				   struct qc_err *err);
+
+/* QC_BAD_INPUT: an entry has another width, or number of experts, than its tensor. */
+QC_MUST_CHECK
+enum qc_status qc_importance_fit(struct qc_imatrix *im, const struct qc_model *model,
+				 struct qc_err *err);
+
 /* Read options->imatrix, if there is one, into the plan, which has a model in its final layout.
- * QC_BAD_INPUT: broken, or another model's: a block that the model has not, no entry for any of its
- * tensors. */
+ * QC_BAD_INPUT: broken, or another model's. */
 QC_MUST_CHECK
 enum qc_status qc_importance_read(struct qc_plan *plan, const struct qconv_options *options,
 				  struct qc_err *err);

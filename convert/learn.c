@@ -10,7 +10,8 @@
 
 enum {
 	MOST_WINDOWS = 256,
-	HELD_OUT = 8, /* one in so many */
+	HELD_OUT = QC_LEARN_HELD_OUT,
+	MOST_HELD = 8192, /* tokens: enough to judge by */
 };
 
 bool qc_learn_asked(const struct qconv_options *options)
@@ -24,6 +25,15 @@ size_t qc_learn_most(const struct qconv_options *options)
 	return options->calib_windows ? options->calib_windows : MOST_WINDOWS;
 }
 
+/* Of how many windows one is held out. */
+static size_t one_in_so_many(const struct qc_windows *windows)
+{
+	const size_t most = MOST_HELD / windows->length, least = 2 * HELD_OUT;
+	const size_t n = most > least ? most : least;
+
+	return windows->n > n * HELD_OUT ? (windows->n + n - 1) / n : HELD_OUT;
+}
+
 enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
 				const struct qc_model *model, const struct qconv_options *options,
 				struct qc_err *err)
@@ -35,18 +45,20 @@ enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
 		.spread = true,
 		.full = true,
 	};
+	size_t one_in;
 	enum qc_status s = qc_windows_of_text(windows, model, options->calib, &cut, err);
 
 	if (s || !n_held)
 		return s;
-	*n_held = windows->n / HELD_OUT;
+	one_in = one_in_so_many(windows);
+	*n_held = windows->n / one_in;
 	if (!*n_held)
 		return qc_fail(
 			err, QC_BAD_INPUT,
 			"the text has %zu windows of %zu tokens, at least %d are needed: give "
 			"more text or a smaller --calib-ctx",
 			windows->n, windows->length, HELD_OUT);
-	return qc_windows_hold_out(windows, HELD_OUT, err);
+	return qc_windows_hold_out(windows, one_in, err);
 }
 
 /* The model once more, as the engine has it, with the text. */

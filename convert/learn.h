@@ -44,4 +44,7 @@ enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
 /* How many there are at most. */
 size_t qc_learn_most(const struct qconv_options *options);
 
+/* One window in so many is held out, or fewer. */
+enum { QC_LEARN_HELD_OUT = 8 };
+
 #endif

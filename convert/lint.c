@@ -205,19 +205,28 @@ static enum qc_status find_arch(struct lint *lint)
 	return QC_OK;
 }
 
-static enum qc_status lint_gguf(struct lint *lint, const char *path)
+static enum qc_status lint_gguf(struct lint *lint, const char *path, const struct qc_meta *meta)
 {
 	enum qc_status s = qc_gguf_open_stored(&lint->model, path, lint->err);
 
+	if (!s && meta)
+		s = qc_meta_assign(&lint->model.meta, meta, lint->err);
 	if (!s)
 		s = find_arch(lint);
 	if (!s)
 		s = run_rules(lint, gguf_rules);
-	return s ? s : try_reading(lint, path);
+	return s || meta ? s : try_reading(lint, path);
 }
 
 enum qc_status qc_lint(struct qc_findings *findings, const char *path,
 		       const struct qconv_options *options, struct qc_err *err)
+{
+	return qc_lint_edited(findings, path, NULL, options, err);
+}
+
+enum qc_status qc_lint_edited(struct qc_findings *findings, const char *path,
+			      const struct qc_meta *meta, const struct qconv_options *options,
+			      struct qc_err *err)
 {
 	struct lint lint = {.out = findings, .options = options, .err = err};
 	const struct qc_format *format;
@@ -233,7 +242,7 @@ enum qc_status qc_lint(struct qc_findings *findings, const char *path,
 	if (!lint.buffer || !lint.floats)
 		s = qc_no_memory(err);
 	else
-		s = format == &qc_format_gguf ? lint_gguf(&lint, path)
+		s = format == &qc_format_gguf ? lint_gguf(&lint, path, meta)
 					      : lint_checkpoint(&lint, path);
 	free(lint.buffer);
 	free(lint.floats);

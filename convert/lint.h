@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "convert/qconv.h"
+#include "formats/meta.h"
 
 enum qc_severity {
 	QC_LINT_WARNING, /* odd, or wrong for some use only */
@@ -40,6 +41,13 @@ struct qc_findings {
 QC_MUST_CHECK
 enum qc_status qc_lint(struct qc_findings *findings, const char *path,
 		       const struct qconv_options *options, struct qc_err *err);
+
+/* The same of a GGUF file as it would be with `meta` in the place of its metadata (NULL: as it is),
+ * without an attempt to decode it. */
+QC_MUST_CHECK
+enum qc_status qc_lint_edited(struct qc_findings *findings, const char *path,
+			      const struct qc_meta *meta, const struct qconv_options *options,
+			      struct qc_err *err);
 
 void qc_findings_clear(struct qc_findings *findings);
 

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "convert/lint_rules.h"
-#include "quant/types.h"
 
 enum { MAX_RANK = 4 };
 

@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "convert/lint_rules.h"
-#include "quant/types.h"
 
 static qc_json_value setting(const struct lint *lint, const char *name)
 {

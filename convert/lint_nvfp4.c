@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "convert/lint_rules.h"
 #include "quant/types.h"
 

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "convert/lint_rules.h"
-#include "quant/types.h"
 
 #define KEY(name) "tokenizer.ggml." name
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "calib/linalg.h"
 #include "convert/cli.h"
 #include "convert/meta_edit.h"
 
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
 	struct cli_args args;
 	int code;
 
+	qc_linalg_end_threads();
 	set_signals();
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		printf("qconv %s\n", qconv_version());

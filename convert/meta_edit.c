@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "convert/lint.h"
 #include "formats/arch/arch.h"
 #include "formats/gguf.h"
 #include "formats/meta_text.h"
@@ -69,15 +70,8 @@ static enum qc_status reads_as_model(const char *path, const struct qc_meta *met
 	struct qc_model model = {0};
 	enum qc_status s = qc_gguf_open_stored(&model, path, err);
 
-	for (size_t i = 0; !s && meta && i < meta->n; i++) {
-		const struct qc_kv *kv = &meta->kvs[i];
-
-		s = qc_meta_set(&model.meta, kv->key, kv->type, kv->elem, kv->n, kv->data,
-				kv->bytes, err);
-	}
-	for (size_t i = model.meta.n; !s && meta && i-- > 0;)
-		if (!qc_meta_find(meta, model.meta.kvs[i].key))
-			qc_meta_remove(&model.meta, model.meta.kvs[i].key);
+	if (!s && meta)
+		s = qc_meta_assign(&model.meta, meta, err);
 	if (!s)
 		s = qc_gguf_check_meta(&model.meta, err);
 	if (!s)
@@ -91,6 +85,43 @@ static bool is_later_file(const struct qc_meta *meta)
 	uint32_t no;
 
 	return qc_meta_u32(meta, "split.no", &no) && no;
+}
+
+/* *at: where to look first, as both lists have much the same order. */
+static bool has_finding(const struct qc_findings *list, const struct qc_finding *finding,
+			size_t *at)
+{
+	for (size_t n = 0; n < list->n; n++, *at = (*at + 1) % list->n)
+		if (!strcmp(list->list[*at].rule, finding->rule) &&
+		    !strcmp(list->list[*at].subject, finding->subject))
+			return true;
+	return false;
+}
+
+/* QC_REFUSED for the first error that the edited file would have and the file has not. */
+static enum qc_status check_loaders(const char *path, const struct qc_meta *meta,
+				    struct qc_err *err)
+{
+	static const struct qconv_options options;
+	struct qc_findings before, after = {0};
+	size_t at = 0;
+	enum qc_status s = qc_lint_edited(&before, path, NULL, &options, err);
+
+	if (!s)
+		s = qc_lint_edited(&after, path, meta, &options, err);
+	for (size_t i = 0; !s && i < after.n; i++) {
+		const struct qc_finding *found = &after.list[i];
+
+		if (found->severity == QC_LINT_ERROR && !has_finding(&before, found, &at))
+			s = qc_fail(err, QC_REFUSED,
+				    "'%s': not with this metadata: %s: %s, expected %s (%s); "
+				    "--force writes it",
+				    path, found->subject, found->found, found->expected,
+				    found->loader);
+	}
+	qc_findings_clear(&before);
+	qc_findings_clear(&after);
+	return s;
 }
 
 enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc_meta_edits *edits,
@@ -125,5 +156,5 @@ enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc
 	if (s == QC_BAD_INPUT || s == QC_UNSUPPORTED)
 		return err->status = QC_REFUSED,
 		       qc_fail_in(err, "'%s': not with this metadata", header->file.path);
-	return s;
+	return s || edits->force ? s : check_loaders(header->file.path, meta, err);
 }

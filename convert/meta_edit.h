@@ -29,6 +29,7 @@ struct qc_meta_edits {
 	size_t n_removals;
 	const char *template_file; /* its text becomes tokenizer.chat_template; NULL */
 	bool in_place;
+	bool force; /* even what no loader would take; never what makes the file unreadable */
 };
 
 /* What was done beside the edit. */
@@ -40,8 +41,9 @@ struct qc_meta_outcome {
 
 /* Apply the edits to the metadata that has been read: removals, then settings in order, then the
  * template. QC_USAGE for an edit that makes no sense, QC_REFUSED for keys that others of the file
- * hang on (general.alignment, split.*), for ids that no token has and for a result that no longer
- * reads as a model where the file did. */
+ * hang on (general.alignment, split.*), for ids that no token has, for a result that no longer
+ * reads as a model where the file did, and, unless forced, for one in which lint finds an error
+ * that the file did not have. */
 QC_MUST_CHECK
 enum qc_status qc_meta_edit_apply(struct qc_gguf_header *header, const struct qc_meta_edits *edits,
 				  struct qc_err *err);

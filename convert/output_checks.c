@@ -164,3 +164,29 @@ enum qc_status qc_output_open_folder(const char *path, const struct qc_model *mo
 	free(folder);
 	return s;
 }
+
+enum qc_status qc_output_is_not(const char *path, const char *input, struct qc_err *err)
+{
+	struct stat output, st;
+	const char *base;
+	char *folder;
+	bool inside;
+
+	if (!input || stat(path, &output) || stat(input, &st))
+		return QC_OK;
+	if (same_file(&output, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
+		return qc_fail(err, QC_REFUSED,
+			       "output '%s' is the input file '%s': choose another name", path,
+			       input);
+	folder = folder_of(input, &base);
+	if (!folder)
+		return qc_no_memory(err);
+	inside = !stat(folder, &st) && same_file(&output, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+	free(folder);
+	if (inside)
+		return qc_fail(err, QC_REFUSED,
+			       "output '%s' is the directory of the input file '%s': choose "
+			       "another name",
+			       path, input);
+	return QC_OK;
+}

@@ -16,4 +16,9 @@ enum qc_status qc_output_open_folder(const char *path, const struct qc_model *mo
 				     uint64_t total_bytes, bool force, int *dir_fd,
 				     struct qc_err *err);
 
+/* QC_REFUSED when the output at `path` is the file `input`, by whatever name, or the directory that
+ * it lies in and would go with. `input` may be NULL. */
+QC_MUST_CHECK
+enum qc_status qc_output_is_not(const char *path, const char *input, struct qc_err *err);
+
 #endif

@@ -181,3 +181,14 @@ float qc_largest(const float *x, size_t n)
 		largest = lane[k] > largest ? lane[k] : largest;
 	return largest;
 }
+
+void qc_pack_measure_largest(const struct qc_pack_range *range, uint8_t *measured)
+{
+	const size_t unit = (size_t)range->step->unit_elems;
+
+	for (uint64_t u = 0; u < range->n_units; u++) {
+		const float amax = qc_largest(range->x + u * unit, unit);
+
+		memcpy(measured + u * sizeof(amax), &amax, sizeof(amax));
+	}
+}

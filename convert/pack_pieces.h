@@ -61,6 +61,9 @@ const char *qc_pack_single_experts_note(const struct qc_plan *plan);
 /* The largest |x[i]|, 0 of none; finite values. */
 float qc_largest(const float *x, size_t n);
 
+/* A packing's measure(), of whole units: the largest magnitude of each, a float. */
+void qc_pack_measure_largest(const struct qc_pack_range *range, uint8_t *measured);
+
 /* The first packed step; NULL when there is none. */
 const struct qc_step *qc_pack_first(const struct qc_plan *plan);
 

@@ -71,6 +71,9 @@ struct qc_packing {
 	/* Why the tensor cannot be packed ("90 columns are not whole groups of 16", in the model's
 	 * arena or a literal); NULL when it can. */
 	const char *(*unfit)(struct qc_model *model, const struct qc_tensor *tensor);
+	/* Whether the source is stored so already, and the options want nothing else: moving it
+	 * loses nothing, even where its like is better left alone. NULL: it is never told. */
+	bool (*stored_so)(const struct qc_source *source, const struct qconv_options *options);
 	/* Fill the step's pieces, units and state (step->packed). */
 	enum qc_status (*plan)(struct qc_plan *plan, struct qc_step *step,
 			       const struct qconv_options *options, struct qc_err *err);

@@ -15,6 +15,7 @@
 #include "convert/plan_layout.h"
 #include "convert/plan_steps.h"
 #include "convert/recipe.h"
+#include "convert/recipe_site.h"
 #include "convert/tune_plan.h"
 #include "formats/experts_split.h"
 #include "formats/hf.h"
@@ -64,8 +65,9 @@ static enum qc_status check_limits(const struct qc_plan *plan, const struct qcon
 	return QC_OK;
 }
 
-enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_format *target,
-				       const struct qconv_options *options, struct qc_err *err)
+static enum qc_status bring_to_layout(struct qc_model *model, const struct qc_format *target,
+				      const struct qconv_options *options, bool whole,
+				      struct qc_err *err)
 {
 	const struct qc_packing *packing =
 		options->quant ? qc_packing_find(options->quant, options->layout) : NULL;
@@ -75,11 +77,24 @@ enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_f
 		return qc_model_set_layout(model, target->layout_kind, err);
 	model->single_experts = packing && packing->splits_turned;
 	s = model->layout == QC_LAYOUT_GGUF ? qc_model_set_layout(model, QC_LAYOUT_HF, err)
-					    : qc_hf_restore_dropped(model, err);
+	    : whole			    ? qc_hf_restore_dropped(model, err)
+					    : QC_OK;
 	if (s || (packing && packing->splits_turned))
 		return s ? s : qc_experts_split(model, true, err);
 	s = qc_experts_join(model, err);
 	return s || !packing || !packing->splits_experts ? s : qc_experts_split(model, false, err);
+}
+
+enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_format *target,
+				       const struct qconv_options *options, struct qc_err *err)
+{
+	return bring_to_layout(model, target, options, true, err);
+}
+
+enum qc_status qc_plan_bring_text_to_layout(struct qc_model *model, const struct qc_format *target,
+					    const struct qconv_options *options, struct qc_err *err)
+{
+	return bring_to_layout(model, target, options, false, err);
 }
 
 /* Every tensor moves as it is. */
@@ -126,6 +141,21 @@ static int by_module(const void *a, const void *b)
 {
 	return qc_hf_name_order(((const struct qc_step *)a)->name,
 				((const struct qc_step *)b)->name);
+}
+
+static int by_visit(const void *a, const void *b)
+{
+	return qc_visit_order(((const struct qc_step *)a)->name, ((const struct qc_step *)b)->name);
+}
+
+/* A GGUF without a recipe keeps its order; everything else comes in llama-quantize's, so that the
+ * file is the same as its, whatever the order of the source's shards. */
+static bool keeps_order(const struct qc_plan *plan, const struct qconv_options *options)
+{
+	const struct qc_format *source = plan->model->format;
+
+	return plan->verbatim || (source && source->layout_kind == QC_LAYOUT_GGUF &&
+				  !options->quant && !qc_budget_asked(options));
 }
 
 static bool is_any_starved(const struct qc_choice *choices, size_t n)
@@ -183,6 +213,8 @@ static enum qc_status plan_fill(struct qc_plan *plan, const struct qconv_options
 		s = qc_override_kv(plan, options, err);
 	if (!s && plan->target->layout_kind == QC_LAYOUT_HF)
 		qsort(plan->steps, plan->n_steps, sizeof(*plan->steps), by_module);
+	if (!s && plan->target->layout_kind == QC_LAYOUT_GGUF && !keeps_order(plan, options))
+		qsort(plan->steps, plan->n_steps, sizeof(*plan->steps), by_visit);
 	if (!s)
 		s = qc_plan_lay_out(plan, err);
 	if (!s)
@@ -230,6 +262,9 @@ static enum qc_status plan_build(struct qc_plan *plan, struct qc_model *model,
 	s = qc_gguf_options_check(target, options, err);
 	if (!s)
 		s = qc_awq_check(options, err);
+	if (!s && options->calib_gradients && !qc_tune_asked(options))
+		s = qc_fail(err, QC_USAGE,
+			    "--calib-gradients is a part of --method gptq: it needs --calib TEXT");
 	if (!s)
 		s = plan_fill(plan, options, err);
 	if (!s && qc_tune_asked(options) && !strcmp(plan->method, "search"))

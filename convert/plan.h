@@ -69,11 +69,12 @@ struct qc_learning {
 struct qc_calibrated {
 	uint64_t
 		bytes; /* of memory that it takes, part of the plan's peak; 0: there will be none */
-	uint64_t share;	 /* of --mem-limit for the passes of each model; 0: no limit */
+	uint64_t share;	 /* of them for the passes of each model; 0: no limit */
 	bool done, kept; /* kept: the whole is better with it */
 	size_t n_windows, n_held, length;
 	size_t n_tensors, n_better; /* that took part; that are better with it */
 	double kld, searched_kld;   /* of the held-out windows, with it and without */
+	uint64_t n_gradients;	    /* tokens that gradients were taken of; 0: none were */
 	size_t n_biases;	    /* matrices that gain by another bias */
 	bool biases_kept;	    /* the whole gains by them */
 	double biased_kld, unbiased_kld;
@@ -170,6 +171,12 @@ enum qc_status qc_plan_build_given(struct qc_plan *plan, struct qc_model *model,
 QC_MUST_CHECK
 enum qc_status qc_plan_bring_to_layout(struct qc_model *model, const struct qc_format *target,
 				       const struct qconv_options *options, struct qc_err *err);
+/* The same without what a directory has beside the text's part (vision, a head that is the
+ * embedding): the tensors that the engine computes with. */
+QC_MUST_CHECK
+enum qc_status qc_plan_bring_text_to_layout(struct qc_model *model, const struct qc_format *target,
+					    const struct qconv_options *options,
+					    struct qc_err *err);
 
 /* The plan to write the tensors and the metadata of `model`, opened by qc_gguf_open_stored(), into
  * GGUF as they are: one file or, with options->split_..., a set. */

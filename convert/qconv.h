@@ -77,6 +77,7 @@ struct qconv_options {
 
 	const char *calib;	 /* text to calibrate on, or to learn weights from; NULL */
 	bool no_bias_correction; /* with calib biases stay as they are */
+	bool calib_gradients;	 /* outputs count by the gradients of the predictions at them */
 	bool awq; /* scale input channels by what calib shows, and what makes them inversely */
 	uint64_t calib_windows, calib_ctx; /* of that text, and tokens in each; 0 = 256, 512 */
 

@@ -114,13 +114,17 @@ static int64_t block_number(const char *name)
 	return n;
 }
 
+int qc_visit_order(const char *a, const char *b)
+{
+	int64_t x = block_number(a), y = block_number(b);
+
+	return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+}
+
 static int compare_visits(const void *a, const void *b)
 {
-	const struct qc_visit *x = a, *y = b;
-
-	if (x->layer != y->layer)
-		return x->layer < y->layer ? -1 : 1;
-	return strcmp(x->name, y->name);
+	return qc_visit_order(((const struct qc_visit *)a)->name,
+			      ((const struct qc_visit *)b)->name);
 }
 
 struct qc_visit *qc_visiting_order(const struct qc_model *model)
@@ -131,7 +135,6 @@ struct qc_visit *qc_visiting_order(const struct qc_model *model)
 		return NULL;
 	for (size_t i = 0; i < model->n_tensors; i++) {
 		visits[i].name = model->tensors[i].name;
-		visits[i].layer = block_number(visits[i].name);
 		visits[i].index = i;
 	}
 	qsort(visits, model->n_tensors, sizeof(*visits), compare_visits);

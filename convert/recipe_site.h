@@ -36,13 +36,15 @@ void qc_survey_leave(struct qc_survey *survey);
 enum qc_category qc_recipe_category(const char *name);
 
 struct qc_visit {
-	int64_t layer;
 	const char *name;
 	size_t index; /* into model->tensors */
 };
 
-/* The model's tensors in llama-quantize's order, on which its counters depend: names outside blocks
- * first, then by block number and name (malloc); NULL when memory is out. */
+/* llama-quantize's order of tensors, which its counters depend on and in which it writes them:
+ * names outside blocks first, then by block number and name. Negative, 0 or positive as strcmp. */
+int qc_visit_order(const char *a, const char *b);
+
+/* The model's tensors in that order (malloc); NULL when memory is out. */
 struct qc_visit *qc_visiting_order(const struct qc_model *model);
 
 #endif

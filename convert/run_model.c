@@ -87,12 +87,11 @@ int qconv_tokenize(const struct qconv_model *model, const char *text, size_t len
 	const struct qc_tokenizer *tok = model->tokenizer;
 	struct qc_err err = {0};
 	struct qc_ids list = {0};
-	uint32_t eos;
-	/* a text that is to be continued has no end */
 	enum qc_status s = qc_tokenizer_encode(
 		tok, text, len, QC_ENCODE_ADD_SPECIAL | QC_ENCODE_PARSE_SPECIAL, &list, &err);
 
-	if (!s && list.n > 1 && qc_tokenizer_eos(tok, &eos) && list.ids[list.n - 1] == eos)
+	/* a text that is to be continued has no end but one that is spelled */
+	if (!s && qc_tokenizer_adds_eos(tok))
 		list.n--;
 	*ids = list.ids;
 	*n = list.n;
@@ -133,6 +132,8 @@ uint64_t qconv_run_bytes(const struct qconv_model *model, size_t n)
 {
 	struct qc_forward_plan plan;
 
+	if (!n)
+		return 0;
 	qc_forward_plan(model->forward, 1, n, &plan);
 	return plan.peak;
 }

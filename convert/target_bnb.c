@@ -128,6 +128,31 @@ static bool can_move(const struct qc_bnb_parts *parts, const struct bnb *bnb)
 				same_values(parts->nested_map, qc_bnb_dynamic_map, 256));
 }
 
+static uint32_t wanted_block(const struct qconv_options *options)
+{
+	return (uint32_t)(options->blocksize ? options->blocksize : DEFAULT_BLOCK);
+}
+
+static bool bnb_stored_so(const struct qc_source *source, const struct qc_bnb4_kind *kind,
+			  const struct qconv_options *options)
+{
+	const struct bnb bnb = {
+		.kind = kind, .block = wanted_block(options), .nested = options->double_quant};
+	struct qc_bnb_parts parts;
+
+	return qc_bnb_parts_of(source, &parts) && can_move(&parts, &bnb);
+}
+
+static bool nf4_stored_so(const struct qc_source *source, const struct qconv_options *options)
+{
+	return bnb_stored_so(source, &qc_bnb_nf4, options);
+}
+
+static bool fp4_stored_so(const struct qc_source *source, const struct qconv_options *options)
+{
+	return bnb_stored_so(source, &qc_bnb_fp4, options);
+}
+
 static enum qc_status bnb_plan(struct qc_plan *plan, struct qc_step *step,
 			       const struct qc_bnb4_kind *kind, const struct qconv_options *options,
 			       struct qc_err *err)
@@ -135,7 +160,7 @@ static enum qc_status bnb_plan(struct qc_plan *plan, struct qc_step *step,
 	struct bnb *bnb = qc_arena_alloc(&plan->arena, sizeof(*bnb));
 	struct qc_bnb_parts parts;
 	uint64_t n = step->rows * step->cols;
-	int block = options->blocksize ? options->blocksize : DEFAULT_BLOCK;
+	uint32_t block = wanted_block(options);
 	enum qc_status s = bnb ? qc_pack_begin(plan, step, err) : qc_no_memory(err);
 
 	if (s)
@@ -143,11 +168,11 @@ static enum qc_status bnb_plan(struct qc_plan *plan, struct qc_step *step,
 	if (block < 32 || block > 4096 || block & (block - 1))
 		return qc_fail(err, QC_USAGE,
 			       "--blocksize %d: bitsandbytes has powers of two from 32 to 4096",
-			       block);
+			       options->blocksize);
 	*bnb = (struct bnb){.kind = kind,
-			    .block = (uint32_t)block,
+			    .block = block,
 			    .nested = options->double_quant,
-			    .n_blocks = (n + (uint64_t)block - 1) / (uint64_t)block,
+			    .n_blocks = (n + block - 1) / block,
 			    .offset = 0.14746697f}; /* as long as most are, until it is known */
 	step->packed = bnb;
 	step->unit_elems = bnb->nested ? bnb->block * (uint64_t)QC_BNB_NESTED : bnb->block;
@@ -401,6 +426,7 @@ const struct qc_packing qc_pack_nf4 = {
 	.has_blocksize = true,
 	.about = "bitsandbytes NormalFloat, one scale per 64 weights",
 	.unfit = bnb_unfit,
+	.stored_so = nf4_stored_so,
 	.plan = nf4_plan,
 	.measure = bnb_measure,
 	.take = bnb_take,
@@ -419,6 +445,7 @@ const struct qc_packing qc_pack_fp4 = {
 	.has_blocksize = true,
 	.about = "bitsandbytes 4-bit float, one scale per 64 weights",
 	.unfit = bnb_unfit,
+	.stored_so = fp4_stored_so,
 	.plan = fp4_plan,
 	.measure = bnb_measure,
 	.take = bnb_take,

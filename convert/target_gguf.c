@@ -195,18 +195,12 @@ static enum qc_status bare_plan(struct qc_plan *plan, struct qc_step *step,
 
 static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)
 {
-	const struct qc_step *step = range->step;
-	const struct nvfp4 *state = step->packed;
+	const struct nvfp4 *state = range->step->packed;
 
-	if (state->from_mxfp4) {
+	if (state->from_mxfp4)
 		qc_mxfp4_exponents(range->raw, (size_t)(range->n_elems / QC_MXFP4_GROUP), measured);
-		return;
-	}
-	for (uint64_t row = 0; row < range->n_units; row++) {
-		float amax = qc_largest(range->x + row * step->cols, (size_t)step->cols);
-
-		memcpy(measured + row * sizeof(amax), &amax, sizeof(amax));
-	}
+	else
+		qc_pack_measure_largest(range, measured);
 }
 
 /* All rows of a slice are known: which of its blocks cannot be kept. */

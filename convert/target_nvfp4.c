@@ -223,18 +223,12 @@ static const char *nvfp4_unfit(struct qc_model *model, const struct qc_tensor *t
 
 static void nvfp4_measure(const struct qc_pack_range *range, uint8_t *measured)
 {
-	const uint64_t cols = range->step->cols;
 	const struct nvfp4 *state = range->step->packed;
 
-	if (state->from_mxfp4) {
+	if (state->from_mxfp4)
 		qc_mxfp4_exponents(range->raw, (size_t)(range->n_elems / QC_MXFP4_GROUP), measured);
-		return;
-	}
-	for (uint64_t row = 0; row < range->n_units; row++) {
-		float amax = qc_largest(range->x + row * cols, (size_t)cols);
-
-		memcpy(measured + row * sizeof(amax), &amax, sizeof(amax));
-	}
+	else
+		qc_pack_measure_largest(range, measured);
 }
 
 static void nvfp4_take(const struct qc_step *step, const uint8_t *measured, uint64_t n_units)

@@ -120,17 +120,6 @@ static enum qc_status experts_plan(struct qc_plan *plan, struct qc_step *step,
 	return s;
 }
 
-static void experts_measure(const struct qc_pack_range *range, uint8_t *measured)
-{
-	const size_t unit = (size_t)range->step->unit_elems;
-
-	for (uint64_t u = 0; u < range->n_units; u++) {
-		float amax = qc_largest(range->x + u * unit, unit);
-
-		memcpy(measured + u * sizeof(amax), &amax, sizeof(amax));
-	}
-}
-
 static void experts_take(const struct qc_step *step, const uint8_t *measured, uint64_t n_units)
 {
 	struct experts *state = step->packed;
@@ -337,7 +326,7 @@ const struct qc_packing qc_pack_nvfp4_experts = {
 	.type = &qc_nvfp4,
 	.unfit = experts_unfit,
 	.plan = experts_plan,
-	.measure = experts_measure,
+	.measure = qc_pack_measure_largest,
 	.take = experts_take,
 	.settle = experts_settle,
 	.encode = experts_encode,

@@ -5,6 +5,7 @@
 
 #include "base/strmap.h"
 #include "calib/eval.h"
+#include "calib/fisher.h"
 #include "calib/tune.h"
 #include "convert/tune_bias.h"
 #include "convert/tune_plan.h"
@@ -51,6 +52,7 @@ struct qc_tuning {
 	struct qc_windows windows;	/* the held-out ones at the end */
 	size_t n_held;
 	struct qc_tune_biases *biases; /* of the quantized model; NULL */
+	struct qc_fisher fisher;       /* of the original; empty: not asked for */
 };
 
 /* tune_items.c: the plan's steps that take part, and room for their rows. */
@@ -75,5 +77,13 @@ enum qc_status qc_tune_finish(struct qc_tuning *t, struct qc_tune_item *item, st
 QC_MUST_CHECK
 enum qc_status qc_tune_matrix(struct qc_tuning *t, const struct qc_tune_part *part,
 			      const struct qc_tune_job *job, struct qc_err *err);
+
+/* convert/tune_plan.c. The plan's input once more as t->models[i], as its output has it, and a
+ * forward pass of it as t->forwards[i], within calibration.share. Errors of reading and of the
+ * engine. */
+QC_MUST_CHECK
+enum qc_status qc_tune_open_model(struct qc_tuning *t, int i, struct qc_err *err);
+QC_MUST_CHECK
+enum qc_status qc_tune_open_forward(struct qc_tuning *t, int i, struct qc_err *err);
 
 #endif

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/checked.h"
-#include "calib/awq.h"
 #include "calib/paired.h"
 #include "convert/adapters.h"
 #include "convert/learn.h"
@@ -32,13 +30,14 @@ void qc_tuning_free(struct qc_tuning *t)
 	qc_strmap_clear(&t->by_weight);
 	qc_spill_close(&t->file);
 	qc_tune_biases_free(t->biases);
+	qc_fisher_clear(&t->fisher);
 	qc_arena_clear(&t->arena);
 	free(t->items);
 	free(t->parts);
 	free(t);
 }
 
-static enum qc_status open_forward(struct qc_tuning *t, int i, struct qc_err *err)
+enum qc_status qc_tune_open_forward(struct qc_tuning *t, int i, struct qc_err *err)
 {
 	const struct qc_forward_options options = {
 		.threads = t->options->threads,
@@ -62,7 +61,7 @@ enum qc_status qc_tune_supports(const struct qc_plan *plan, const struct qc_mode
 		       model->path);
 }
 
-static enum qc_status open_model(struct qc_tuning *t, int i, struct qc_err *err)
+enum qc_status qc_tune_open_model(struct qc_tuning *t, int i, struct qc_err *err)
 {
 	const struct qc_plan *plan = t->plan;
 	struct qc_model *model = &t->models[i];
@@ -73,14 +72,14 @@ static enum qc_status open_model(struct qc_tuning *t, int i, struct qc_err *err)
 		s = qc_tune_supports(plan, model, err);
 	/* what is quantized are the tensors as the output has them */
 	if (!s)
-		s = qc_plan_bring_to_layout(model, plan->target, t->options, err);
+		s = qc_plan_bring_text_to_layout(model, plan->target, t->options, err);
 	if (!s && plan->scales)
 		s = qc_channel_scales_apply(plan->scales, model, err);
 	if (!s && i == 1)
 		s = qc_tune_put_overlays(t, model, err);
 	if (!s && i == 1 && !t->options->no_bias_correction)
 		s = qc_tune_biases_open(&t->biases, t->plan, model, err);
-	return s ? s : open_forward(t, i, err);
+	return s ? s : qc_tune_open_forward(t, i, err);
 }
 
 static bool wants(void *user, const struct qc_weight *weight)
@@ -113,17 +112,26 @@ static void show(void *user, uint32_t block, uint32_t n_blocks)
 		t->options->progress(&progress, t->options->user);
 }
 
+/* Where the held-out windows begin in the original model. */
+static size_t original_row(const struct qc_tuning *t)
+{
+	const struct qc_windows *w = &t->windows;
+
+	return w->length *
+	       qc_tune_shared(qc_forward_graph(t->forwards[0]), w->n - t->n_held, w->length);
+}
+
 /* The divergence of the held-out windows, run anew: what the quantized model reads has changed. */
 static enum qc_status run_held(struct qc_tuning *t, double *each, struct qc_err *err)
 {
 	const struct qc_windows *w = &t->windows;
 	const size_t first = (w->n - t->n_held) * w->length;
-	enum qc_status s = open_forward(t, 1, err); /* it keeps a decoded head */
+	enum qc_status s = qc_tune_open_forward(t, 1, err); /* it keeps a decoded head */
 
 	if (!s)
 		s = qc_forward_windows(t->forwards[1], w->ids + first, t->n_held, w->length, err);
 	return s ? s
-		 : qc_tune_divergences(t->forwards[0], first, t->forwards[1], 0,
+		 : qc_tune_divergences(t->forwards[0], original_row(t), t->forwards[1], 0,
 				       t->n_held * w->length, each, err);
 }
 
@@ -170,8 +178,8 @@ static enum qc_status compare(struct qc_tuning *t, struct qc_err *err)
 	enum qc_status s = tuned ? QC_OK : qc_no_memory(err);
 
 	if (!s)
-		s = qc_tune_divergences(t->forwards[0], first, t->forwards[1], first, rows, tuned,
-					err);
+		s = qc_tune_divergences(t->forwards[0], original_row(t), t->forwards[1], first,
+					rows, tuned, err);
 	if (!s)
 		s = compare_biases(t, tuned, other, err);
 	for (size_t i = 0; i < t->n_items; i++)
@@ -198,6 +206,7 @@ static enum qc_status conclude(struct qc_tuning *t, struct qc_err *err)
 	c->n_windows = t->windows.n;
 	c->n_held = t->n_held;
 	c->length = t->windows.length;
+	c->n_gradients = t->fisher.n_tokens;
 	for (size_t i = 0; !s && i < t->n_items; i++) {
 		struct qc_tune_item *item = &t->items[i];
 
@@ -232,9 +241,12 @@ static enum qc_status tune(struct qc_tuning *t, struct qc_err *err)
 	if (s || !t->n_items)
 		return s;
 	for (int i = 0; !s && i < 2; i++)
-		s = open_model(t, i, err);
+		s = qc_tune_open_model(t, i, err);
 	if (!s)
 		s = qc_learn_windows(&t->windows, &t->n_held, &t->models[0], t->options, err);
+	if (!s && t->options->calib_gradients)
+		s = qc_fisher_learn(&t->fisher, t->forwards[0], t->windows.ids,
+				    t->windows.n - t->n_held, t->windows.length, err);
 	if (!s)
 		s = qc_tune(t->forwards[0], t->forwards[1], t->windows.ids, t->windows.n,
 			    t->windows.length, t->n_held, &options, err);
@@ -270,122 +282,4 @@ enum qc_status qc_tune_plan(struct qc_plan *plan, const struct qconv_options *op
 	}
 	*tuning = t;
 	return QC_OK;
-}
-
-/* The moments of the widest input, twice and with what the solver makes of them, its rows, and what
- * is caught of `caught` rows of activations: inputs of both models, outputs, and what is wanted. */
-static uint64_t solver_bytes(const struct qc_graph *g, uint64_t caught)
-{
-	enum { SQUARES = 8, ROW_FORMS = 3, CAUGHT_FORMS = 3 };
-	uint64_t most = 0;
-
-	for (uint32_t i = 0; i < g->n_blocks; i++)
-		for (int slot = 0; slot < QC_SLOTS; slot++) {
-			const struct qc_weight *w = &g->blocks[i].slots[slot];
-			const uint64_t side = w->in > g->width ? w->in : g->width;
-			const uint64_t rows = w->in * w->out < QC_TUNE_AT_A_TIME
-						      ? w->in * w->out
-						      : QC_TUNE_AT_A_TIME;
-			const uint64_t n = SQUARES * w->in * side + ROW_FORMS * rows +
-					   CAUGHT_FORMS * caught * (w->in + g->width);
-
-			if (w->tensor && w->out > 1 && n > most)
-				most = n;
-		}
-	return most * sizeof(float);
-}
-
-/* Of the widest input of all windows, where it is kept in memory. */
-static uint64_t kept_bytes(const struct qconv_options *o, const struct qc_graph *g)
-{
-	const uint64_t length = o->calib_ctx ? o->calib_ctx : QC_WINDOW_LENGTH;
-	uint64_t most = 0, bytes;
-
-	for (uint32_t i = 0; i < g->n_blocks; i++)
-		for (int slot = 0; slot < QC_SLOTS; slot++)
-			if (g->blocks[i].slots[slot].in > most)
-				most = g->blocks[i].slots[slot].in;
-	if (o->mem_limit || !qc_mul(most, length, &bytes) ||
-	    !qc_mul(bytes, qc_learn_most(o) * sizeof(float), &bytes))
-		return 0;
-	return bytes < QC_TUNE_KEPT_BYTES ? bytes : QC_TUNE_KEPT_BYTES;
-}
-
-/* What it takes when each model's passes may take t->plan->calibration.share. */
-static enum qc_status count(struct qc_tuning *t, bool tunes, uint64_t n_models,
-			    struct qc_forward_plan *forward, uint64_t *fixed, struct qc_err *err)
-{
-	const struct qconv_options *o = t->options;
-	enum qc_status s = open_forward(t, 0, err);
-	const struct qc_graph *g;
-	uint64_t all;
-
-	if (s)
-		return s;
-	g = qc_forward_graph(t->forwards[0]);
-	qc_forward_plan(t->forwards[0], qc_learn_most(o),
-			o->calib_ctx ? o->calib_ctx : QC_WINDOW_LENGTH, forward);
-	*fixed = tunes ? solver_bytes(g, forward->rows) + kept_bytes(o, g) : qc_awq_bytes(g);
-	if (!qc_mul(n_models, forward->peak, &all) || !qc_add(all, *fixed, &all))
-		return qc_fail(err, QC_UNSUPPORTED, "--calib: windows of %zu tokens are too long",
-			       (size_t)o->calib_ctx);
-	t->plan->calibration.bytes = all;
-	return QC_OK;
-}
-
-/* Divide --mem-limit between the models, and refuse what is too little with what would do. */
-static enum qc_status share_memory(struct qc_tuning *t, bool tunes, uint64_t n_models,
-				   uint64_t fixed, struct qc_err *err)
-{
-	enum { TRIES = 50, LEAST = 64 };
-	struct qc_calibrated *c = &t->plan->calibration;
-	const uint64_t limit = t->options->mem_limit, rest = t->plan->peak_bytes;
-	struct qc_forward_plan forward;
-	uint64_t least;
-	enum qc_status s = QC_OK;
-
-	fixed += rest;
-	c->share = limit > fixed + n_models * LEAST ? (limit - fixed) / n_models : LEAST;
-	s = count(t, tunes, n_models, &forward, &fixed, err);
-	if (s || rest + c->bytes <= limit)
-		return s;
-	/* more memory lets more logits be made at a time: up to where it is enough */
-	c->share = LEAST;
-	for (int i = 0; !s && i < TRIES; i++) {
-		s = count(t, tunes, n_models, &forward, &fixed, err);
-		if (forward.peak <= c->share)
-			break;
-		c->share = forward.peak;
-	}
-	least = rest + c->bytes;
-	return s ? s
-		 : qc_fail(err, QC_UNSUPPORTED,
-			   "--mem-limit: calibration needs at least %llu bytes of memory, %llu are "
-			   "allowed; a smaller --calib-ctx needs less",
-			   (unsigned long long)least, (unsigned long long)limit);
-}
-
-enum qc_status qc_tune_memory(struct qc_plan *plan, const struct qconv_options *options,
-			      struct qc_err *err)
-{
-	struct qc_tuning t = {.plan = plan, .options = options};
-	const bool tunes = qc_tune_asked(options) && !strcmp(plan->method, "gptq");
-	/* the model with which channel scales were chosen is there all the time */
-	const uint64_t n_models = options->awq && tunes ? 3 : 2;
-	struct qc_forward_plan forward;
-	uint64_t fixed = 0;
-	enum qc_status s;
-
-	if (!options->awq && !tunes)
-		return QC_OK;
-	s = open_model(&t, 0, err);
-	if (!s)
-		s = count(&t, tunes, n_models, &forward, &fixed, err);
-	if (!s && options->mem_limit)
-		s = share_memory(&t, tunes, n_models, fixed, err);
-	if (!s)
-		plan->peak_bytes += plan->calibration.bytes;
-	qc_forward_close(t.forwards[0]);
-	qc_model_close(&t.models[0]);
-	return s;
 }

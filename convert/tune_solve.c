@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calib/coupled.h"
+#include "formats/arch/arch.h"
+
 enum { PASSES = 3 };
 
 struct matrix {
@@ -14,7 +17,7 @@ struct matrix {
 	size_t n, first, rows; /* that are being solved */
 	int threads;
 	float factor;
-	float *w, *other; /* as they are; target, then decoded; without the factor */
+	float *w, *target; /* as they are; what they should be; without the factor */
 	uint8_t *tuned, *searched;
 };
 
@@ -37,16 +40,45 @@ static enum qc_status read_rows(struct matrix *m, struct qc_err *err)
 	return s;
 }
 
-/* The error of blocks on the held-out windows. */
-static enum qc_status held_error(struct matrix *m, const uint8_t *blocks, double *error,
-				 struct qc_err *err)
+/* By how much the error on the held-out windows is less for the calibrated rows. */
+static enum qc_status held_gain(struct matrix *m, double *gain, struct qc_err *err)
 {
 	const struct qc_qtype *type = m->item->grid->type;
 	const struct qc_weight_rows rows = {m->w, m->factor, m->first, m->rows};
+	const struct qc_two_rows two = {type, qc_fast_dequantize(type, m->t->plan->isa), m->tuned,
+					m->searched};
 
-	qc_fast_dequantize(type, m->t->plan->isa)(blocks, m->other,
-						  m->rows * m->n / type->block_elems);
-	return qc_moments_error(m->job->held, &rows, m->other, m->threads, error, err);
+	return qc_moments_gain(m->job->held, &rows, &two, m->threads, gain, err);
+}
+
+/* What errors of these rows do to the predictions; NULL: not known. */
+static const float *fisher_of(const struct matrix *m)
+{
+	const struct qc_graph *g = qc_forward_graph(m->t->forwards[1]);
+	const struct qc_weight *weight = m->job->weight;
+	const struct qc_arch_tensor *row = m->item->step->tensor->row;
+	const bool permuted = row && (row->op == QC_ROWS_PERMUTE_Q || row->op == QC_ROWS_PERMUTE_K);
+
+	/* the engine has GGUF's order of rows */
+	if (permuted && m->t->plan->target->layout_kind == QC_LAYOUT_HF)
+		return NULL;
+	for (uint32_t i = 0; i < g->n_blocks; i++)
+		for (int slot = 0; slot < QC_SLOTS; slot++)
+			if (&g->blocks[i].slots[slot] == weight)
+				return qc_fisher_block(&m->t->fisher, i, (enum qc_slot)slot,
+						       m->first);
+	return NULL;
+}
+
+/* Codes for the targets. */
+static enum qc_status encode(struct matrix *m, const struct qc_gptq_options *options,
+			     struct qc_err *err)
+{
+	const float *fisher = fisher_of(m);
+
+	return fisher ? qc_gptq_coupled(m->job->curvature, options, fisher, m->target, m->rows,
+					m->tuned, err)
+		      : qc_gptq(m->job->curvature, options, m->target, m->rows, m->tuned, err);
 }
 
 static enum qc_status make_tuned(struct matrix *m, struct qc_err *err)
@@ -58,15 +90,15 @@ static enum qc_status make_tuned(struct matrix *m, struct qc_err *err)
 	const struct qc_weight_rows rows = {m->w, m->factor, m->first, m->rows};
 	enum qc_status s;
 
-	qc_moments_target(m->job->moments, m->job->curvature, &rows, m->other, m->threads);
-	s = qc_gptq(m->job->curvature, &options, m->other, m->rows, m->tuned, err);
+	qc_moments_target(m->job->moments, m->job->curvature, &rows, m->target, m->threads);
+	s = encode(m, &options, err);
 	if (s || !step->packing || !step->packing->round)
 		return s;
 	m->item->rounded = step->packing->round(step, m->tuned, m->rows * m->n / type->block_elems);
 	if (m->item->rounded == 0)
 		return QC_OK;
 	options.fixed = true;
-	return qc_gptq(m->job->curvature, &options, m->other, m->rows, m->tuned, err);
+	return encode(m, &options, err);
 }
 
 static void make_searched(struct matrix *m)
@@ -83,7 +115,7 @@ static void make_searched(struct matrix *m)
 static enum qc_status solve_rows(struct matrix *m, bool *better, struct qc_err *err)
 {
 	const struct qc_tune_part *part = m->part;
-	double searched = 0, tuned = 0;
+	double gain = 0;
 	enum qc_status s = read_rows(m, err);
 
 	*better = false;
@@ -93,10 +125,8 @@ static enum qc_status solve_rows(struct matrix *m, bool *better, struct qc_err *
 	if (m->job->curvature) {
 		s = make_tuned(m, err);
 		if (!s)
-			s = held_error(m, m->searched, &searched, err);
-		if (!s)
-			s = held_error(m, m->tuned, &tuned, err);
-		*better = tuned < searched;
+			s = held_gain(m, &gain, err);
+		*better = gain > 0;
 	}
 	if (!s)
 		s = qc_tuned_write(m->item->overlay, part->first + first_row(m) * part->step,
@@ -134,18 +164,19 @@ enum qc_status qc_tune_matrix(struct qc_tuning *t, const struct qc_tune_part *pa
 	};
 	const struct qc_packing *packing = item->step->packing;
 	const bool whole = packing && packing->round; /* it must see all scales */
+	const size_t step = QC_FISHER_ROWS;	      /* rows that may make up for each other */
 	const size_t at_a_time =
-		m.n < QC_TUNE_AT_A_TIME / 64 ? QC_TUNE_AT_A_TIME / m.n / 64 * 64 : 64;
+		m.n < QC_TUNE_AT_A_TIME / step ? QC_TUNE_AT_A_TIME / m.n / step * step : step;
 	const size_t most = whole || at_a_time > job->weight->out ? job->weight->out : at_a_time;
 	enum qc_status s;
 
 	m.w = malloc(most * m.n * sizeof(float));
-	m.other = malloc(most * m.n * sizeof(float));
+	m.target = malloc(most * m.n * sizeof(float));
 	m.tuned = malloc(most * item->tuned->row_bytes);
 	m.searched = malloc(most * item->tuned->row_bytes);
-	s = m.w && m.other && m.tuned && m.searched ? solve(&m, most, err) : qc_no_memory(err);
+	s = m.w && m.target && m.tuned && m.searched ? solve(&m, most, err) : qc_no_memory(err);
 	free(m.w);
-	free(m.other);
+	free(m.target);
 	free(m.tuned);
 	free(m.searched);
 	return s;

@@ -113,14 +113,14 @@ enum qc_status qc_type_error(const struct qc_qtype *type, enum qc_isa isa,
 /* The fastest of the runs that fit: what else the machine does only adds. */
 static double fastest(const struct bench *b, qc_quantize_fn *quantize, qc_dequantize_fn *dequantize)
 {
-	double start = qc_seconds(), best = INFINITY, before = start, after;
+	double start = qc_thread_seconds(), best = INFINITY, before = start, after;
 
 	do {
 		if (quantize)
 			encode(b, quantize);
 		else
 			dequantize(b->blocks, b->decoded, ELEMS / b->type->block_elems);
-		after = qc_seconds();
+		after = qc_thread_seconds();
 		best = after - before < best ? after - before : best;
 		before = after;
 	} while (after - start < MEASURE_SECONDS);

@@ -45,8 +45,9 @@ enum qc_status qc_channel_scales_at(struct qc_channel_scales *scales, const char
 	return QC_OK;
 }
 
-const struct qc_channel_scale *qc_channel_scales_find(const struct qc_channel_scales *scales,
-						      const char *name)
+/* The entry of a name; NULL. */
+static const struct qc_channel_scale *find_entry(const struct qc_channel_scales *scales,
+						 const char *name)
 {
 	const uint64_t *found = qc_strmap_find(&scales->by_name, name, strlen(name));
 
@@ -95,13 +96,13 @@ static bool find_view(const struct qc_channel_scales *scales, const struct qc_te
 	uint64_t half = 0, n_halves = 1, n;
 
 	stacked_name(tensor, name, sizeof(name));
-	view->entry = qc_channel_scales_find(scales, name);
+	view->entry = find_entry(scales, name);
 	if (!view->entry && renamed(name, halves.whole, halves.first, other, sizeof(other))) {
-		view->entry = qc_channel_scales_find(scales, other);
+		view->entry = find_entry(scales, other);
 	} else if (!view->entry &&
 		   (renamed(name, halves.first, halves.whole, other, sizeof(other)) ||
 		    renamed(name, halves.second, halves.whole, other, sizeof(other)))) {
-		view->entry = qc_channel_scales_find(scales, other);
+		view->entry = find_entry(scales, other);
 		n_halves = 2;
 		half = strstr(name, halves.second) != NULL;
 	}

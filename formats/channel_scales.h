@@ -41,9 +41,6 @@ void qc_channel_scales_clear(struct qc_channel_scales *scales);
 QC_MUST_CHECK
 enum qc_status qc_channel_scales_at(struct qc_channel_scales *scales, const char *name,
 				    struct qc_channel_scale **entry, struct qc_err *err);
-/* NULL when there is none. */
-const struct qc_channel_scale *qc_channel_scales_find(const struct qc_channel_scales *scales,
-						      const char *name);
 
 /* Put the scales on top of the tensors of `model`, in whichever layout it is; `scales` must outlive
  * it. Those of a model's tensors that are not there are left out. QC_UNSUPPORTED: a tensor of

@@ -8,7 +8,6 @@
  *
  *   w[o][i] = scales[g][o] * (code[i][o] - zero[g][o])        g = i / group
  */
-#include "base/checked.h"
 #include "formats/fold.h"
 #include "formats/int_groups.h"
 #include "quant/types.h"

@@ -15,7 +15,6 @@
  */
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/checked.h"
 #include "formats/arch/arch.h"
 #include "formats/fold.h"

@@ -20,8 +20,15 @@ extern const struct qc_format qc_format_hf;
 QC_MUST_CHECK
 enum qc_status qc_hf_load_config(struct qc_model *model, const char *weights, struct qc_err *err);
 
+/* hf_config.c. Load the file `name` of the checkpoint when it is there: of model->dir, or of
+ * model->sides where the checkpoint is being made of a GGUF. *text (malloc, NUL behind it) stays as
+ * it is when there is none. */
+QC_MUST_CHECK
+enum qc_status qc_hf_load_text(struct qc_model *model, const char *name, uint64_t max, char **text,
+			       size_t *size, struct qc_err *err);
+
 /* hf_config.c. After the tensors: quantized weights folded (formats/fold.h), canonical names, the
- * tokenizer, model->layout. */
+ * tokenizer, advice on sampling, model->layout. */
 QC_MUST_CHECK
 enum qc_status qc_hf_finish(struct qc_model *model, struct qc_err *err);
 

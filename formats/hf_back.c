@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/json_out.h"
 #include "formats/arch/config_back.h"
+#include "formats/hf_sampling.h"
 #include "formats/layout_back.h"
 #include "formats/tokenizer_write.h"
 #include "quant/types.h"
@@ -52,37 +53,6 @@ static enum qc_status add_config(struct qc_model *model, const float *freqs, uin
 	return s ? s : qc_model_add_side(model, "config.json", text, size, err);
 }
 
-/* What a published model says of how it is to be sampled. */
-static void put_sampling(const struct qc_model *model, struct qc_json_out *out)
-{
-	static const struct {
-		const char *name, *key;
-	} rows[] = {
-		{"min_p", "general.sampling.min_p"},
-		{"temperature", "general.sampling.temp"},
-		{"top_k", "general.sampling.top_k"},
-		{"top_p", "general.sampling.top_p"},
-	};
-	bool some = false;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char text[32];
-		uint32_t whole;
-		float value;
-
-		if (qc_meta_u32(&model->meta, rows[i].key, &whole))
-			snprintf(text, sizeof(text), "%u", whole);
-		else if (qc_meta_f32(&model->meta, rows[i].key, &value))
-			qc_json_float_text(value, text);
-		else
-			continue;
-		qc_json_out_raw(out, rows[i].name, text);
-		some = true;
-	}
-	if (some)
-		qc_json_out_bool(out, "do_sample", true);
-}
-
 /* The ends of a text and of a turn. */
 static void put_ends(const struct qc_model *model, struct qc_json_out *out)
 {
@@ -112,7 +82,7 @@ static void put_generation(const struct qc_model *model, struct qc_json_out *out
 	put_ends(model, out);
 	if (qc_meta_u32(&model->meta, "tokenizer.ggml.padding_token_id", &id))
 		qc_json_out_u64(out, "pad_token_id", id);
-	put_sampling(model, out);
+	qc_hf_put_sampling(model, out);
 	if (suppressed && suppressed->type == QC_KV_ARRAY &&
 	    suppressed->bytes == 4 * suppressed->n) {
 		qc_json_out_begin(out, "suppress_tokens", '[');

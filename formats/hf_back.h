@@ -23,9 +23,4 @@ QC_MUST_CHECK
 enum qc_status qc_hf_back_check(struct qc_model *model, const struct qc_tensor *before, size_t n,
 				struct qc_err *err);
 
-/* hf_back_check.c: a key that the texts do not say, for model->unsaid. */
-QC_MUST_CHECK
-enum qc_status qc_hf_back_unsaid(struct qc_model *model, const char *key, const char *why,
-				 struct qc_err *err);
-
 #endif

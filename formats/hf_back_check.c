@@ -11,9 +11,11 @@
 #include "formats/arch/arch.h"
 #include "formats/hf.h"
 #include "formats/hf_back.h"
+#include "formats/hf_sampling.h"
 #include "formats/tokenizer.h"
 
-enum qc_status qc_hf_back_unsaid(struct qc_model *model, const char *key, const char *why,
+/* A key that the texts do not say, for model->unsaid. */
+static enum qc_status add_unsaid(struct qc_model *model, const char *key, const char *why,
 				 struct qc_err *err)
 {
 	struct qc_unsaid *unsaid = qc_arena_alloc(&model->arena, sizeof(*unsaid)), **end;
@@ -183,12 +185,6 @@ static bool is_made_anew(const char *key)
 	return false;
 }
 
-static bool same_value(const struct qc_kv *a, const struct qc_kv *b)
-{
-	return a->type == b->type && a->elem == b->elem && a->n == b->n && a->bytes == b->bytes &&
-	       !memcmp(a->data, b->data, a->bytes);
-}
-
 /* A value, in a few characters. */
 static void value_text(const struct qc_kv *kv, char *buf, size_t size)
 {
@@ -217,7 +213,7 @@ static enum qc_status compare_meta(const struct qc_model *again, struct qc_model
 		const struct qc_kv *kv = &model->meta.kvs[i];
 		const struct qc_kv *other = qc_meta_find(&again->meta, kv->key);
 
-		if (is_made_anew(kv->key) || (other && same_value(kv, other)))
+		if (is_made_anew(kv->key) || (other && qc_kv_same(kv, other)))
 			continue;
 		if (other)
 			value_text(other, value, sizeof(value));
@@ -225,7 +221,7 @@ static enum qc_status compare_meta(const struct qc_model *again, struct qc_model
 			 other ? "converting the output again would give %s"
 			       : "converting the output again would not bring it back",
 			 value);
-		s = qc_hf_back_unsaid(model, kv->key, why, err);
+		s = add_unsaid(model, kv->key, why, err);
 	}
 	for (size_t i = 0; !s && i < again->meta.n; i++) {
 		const struct qc_kv *kv = &again->meta.kvs[i];
@@ -235,7 +231,7 @@ static enum qc_status compare_meta(const struct qc_model *again, struct qc_model
 		value_text(kv, value, sizeof(value));
 		snprintf(why, sizeof(why),
 			 "not there, but converting the output again would give %s", value);
-		s = qc_hf_back_unsaid(model, kv->key, why, err);
+		s = add_unsaid(model, kv->key, why, err);
 	}
 	return s;
 }
@@ -258,6 +254,8 @@ enum qc_status qc_hf_back_check(struct qc_model *model, const struct qc_tensor *
 		s = read_tensors(&again, model, err);
 	if (!s)
 		s = read_tokenizer(&again, model, err);
+	if (!s)
+		s = qc_hf_read_sampling(&again, err);
 	if (!s)
 		s = qc_model_set_layout(&again, QC_LAYOUT_GGUF, err);
 	if (!s)

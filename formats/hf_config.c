@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "formats/arch/arch.h"
 #include "formats/fold.h"
 #include "formats/hf.h"
+#include "formats/hf_sampling.h"
 #include "formats/tokenizer.h"
 
 #define MAX_CONFIG_BYTES (16u << 20)
@@ -17,6 +20,39 @@
 static bool has_mistral_names(const char *weights)
 {
 	return !strncmp(qc_text_base_name(weights), "consolidated", strlen("consolidated"));
+}
+
+/* The same of the files that have been made of a GGUF, in memory. */
+static enum qc_status load_side(const struct qc_model *model, const char *name, char **text,
+				size_t *size, struct qc_err *err)
+{
+	for (size_t i = 0; i < model->n_sides; i++) {
+		const struct qc_side_text *side = &model->sides[i];
+
+		if (strcmp(side->name, name) != 0)
+			continue;
+		*text = malloc(side->size + 1);
+		if (!*text)
+			return qc_no_memory(err);
+		memcpy(*text, side->text, side->size + 1);
+		*size = side->size;
+	}
+	return QC_OK;
+}
+
+enum qc_status qc_hf_load_text(struct qc_model *model, const char *name, uint64_t max, char **text,
+			       size_t *size, struct qc_err *err)
+{
+	char *path = qc_arena_printf(&model->arena, "%s/%s", model->dir, name);
+	struct stat st;
+
+	if (!path)
+		return qc_no_memory(err);
+	if (model->n_sides)
+		return load_side(model, name, text, size, err);
+	if (stat(path, &st) && (errno == ENOENT || errno == ENOTDIR))
+		return QC_OK;
+	return qc_file_load(path, max, text, size, err);
 }
 
 enum qc_status qc_hf_load_config(struct qc_model *model, const char *weights, struct qc_err *err)
@@ -119,5 +155,7 @@ enum qc_status qc_hf_finish(struct qc_model *model, struct qc_err *err)
 	s = name_tensors(model, err);
 	if (!s)
 		s = qc_tokenizer_load(model, err);
+	if (!s)
+		s = qc_hf_read_sampling(model, err);
 	return s ? qc_fail_in(err, "reading '%s'", model->path) : QC_OK;
 }

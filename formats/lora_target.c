@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "formats/arch/arch.h"
-#include "quant/types.h"
 
 #define AMBIGUOUS UINT64_MAX /* two tensors have this key */
 

@@ -223,6 +223,27 @@ bool qc_meta_string(const struct qc_meta *meta, const char *key, const char **te
 	return true;
 }
 
+enum qc_status qc_meta_assign(struct qc_meta *meta, const struct qc_meta *from, struct qc_err *err)
+{
+	enum qc_status s = QC_OK;
+
+	for (size_t i = 0; !s && i < from->n; i++) {
+		const struct qc_kv *kv = &from->kvs[i];
+
+		s = qc_meta_set(meta, kv->key, kv->type, kv->elem, kv->n, kv->data, kv->bytes, err);
+	}
+	for (size_t i = s ? 0 : meta->n; i-- > 0;)
+		if (!qc_meta_find(from, meta->kvs[i].key))
+			qc_meta_remove(meta, meta->kvs[i].key);
+	return s;
+}
+
+bool qc_kv_same(const struct qc_kv *a, const struct qc_kv *b)
+{
+	return a->type == b->type && a->elem == b->elem && a->n == b->n && a->bytes == b->bytes &&
+	       (!a->bytes || !memcmp(a->data, b->data, a->bytes));
+}
+
 bool qc_kv_next_string(const struct qc_kv *kv, size_t *at, const char **text, size_t *len)
 {
 	size_t left = *at < kv->bytes ? kv->bytes - *at : 0;

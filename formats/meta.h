@@ -51,6 +51,9 @@ struct qc_kv {
 	size_t bytes;	      /* size of data */
 };
 
+/* Whether both have one type and value; keys do not count. */
+bool qc_kv_same(const struct qc_kv *a, const struct qc_kv *b);
+
 /* A zeroed struct with `arena` set is an empty list. */
 struct qc_meta {
 	struct qc_arena *arena; /* where keys and payloads live */
@@ -85,6 +88,10 @@ enum qc_status qc_meta_set_string(struct qc_meta *meta, const char *key, const c
 
 /* Remove a key; nothing when it is absent. */
 void qc_meta_remove(struct qc_meta *meta, const char *key);
+
+/* Give `meta` the keys of `from` and no others; payloads are copied into its arena. */
+QC_MUST_CHECK
+enum qc_status qc_meta_assign(struct qc_meta *meta, const struct qc_meta *from, struct qc_err *err);
 
 /* Typed reads: false when the key is absent or of another kind (u32 takes any integer type whose
  * value fits). */

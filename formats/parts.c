@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#include "base/bytes.h"
-
 enum qc_status qc_part_init(struct qc_part *part, struct qc_fold *fold,
 			    const struct qc_tensor *tensor, const struct qc_qtype *type,
 			    struct qc_err *err)

@@ -5,64 +5,29 @@
  */
 #include "formats/tokenizer.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
 #include "formats/arch/arch.h"
+#include "formats/hf.h"
 
 #define MAX_SMALL_BYTES	 (32u << 20)
 #define MAX_PIECES_BYTES (64u << 20)
 
 #define PADDING_SCORE -10000.0f
 
-/* The same of the files that have been made of a GGUF, in memory. */
-static enum qc_status load_side(const struct qc_model *model, const char *name, char **data,
-				size_t *size, struct qc_err *err)
-{
-	for (size_t i = 0; i < model->n_sides; i++) {
-		const struct qc_side_text *side = &model->sides[i];
-
-		if (strcmp(side->name, name) != 0)
-			continue;
-		*data = malloc(side->size + 1);
-		if (!*data)
-			return qc_no_memory(err);
-		memcpy(*data, side->text, side->size + 1);
-		*size = side->size;
-	}
-	return QC_OK;
-}
-
-/* Load `name` of the model's directory when it is there; *data stays NULL when it is not. */
-static enum qc_status load(struct qc_model *model, const char *name, uint64_t max, char **data,
-			   size_t *size, struct qc_err *err)
-{
-	char *path = qc_arena_printf(&model->arena, "%s/%s", model->dir, name);
-	struct stat st;
-
-	if (!path)
-		return qc_no_memory(err);
-	if (model->n_sides)
-		return load_side(model, name, data, size, err);
-	if (stat(path, &st) && (errno == ENOENT || errno == ENOTDIR))
-		return QC_OK;
-	return qc_file_load(path, max, data, size, err);
-}
-
 static enum qc_status load_json(struct qc_model *model, const char *name, uint64_t max, char **text,
 				struct qc_json *json, struct qc_err *err)
 {
 	size_t size;
-	enum qc_status s = load(model, name, max, text, &size, err);
+	enum qc_status s = qc_hf_load_text(model, name, max, text, &size, err);
 
 	if (s || !*text)
 		return s;
-	s = qc_json_parse(json, *text, size, QC_JSON_ALLOW_NAN, err);
+	s = qc_json_parse(json, *text, size, QC_JSON_ALLOW_NAN | QC_JSON_LEAVE_LONG, err);
 	if (!s && qc_json_type_of(json, QC_JSON_ROOT) != QC_JSON_OBJECT)
 		s = qc_fail(err, QC_BAD_INPUT, "the file is %s, an object is needed",
 			    qc_json_type_name(qc_json_type_of(json, QC_JSON_ROOT)));
@@ -72,8 +37,8 @@ static enum qc_status load_json(struct qc_model *model, const char *name, uint64
 static enum qc_status load_files(struct qc_model *model, struct qc_tokenizer_files *files,
 				 struct qc_err *err)
 {
-	enum qc_status s = load(model, "tokenizer.model", MAX_PIECES_BYTES, &files->pieces,
-				&files->pieces_size, err);
+	enum qc_status s = qc_hf_load_text(model, "tokenizer.model", MAX_PIECES_BYTES,
+					   &files->pieces, &files->pieces_size, err);
 
 	if (!s)
 		s = load_json(model, "tokenizer.json", QC_JSON_MAX_BYTES, &files->texts[0],
@@ -88,8 +53,8 @@ static enum qc_status load_files(struct qc_model *model, struct qc_tokenizer_fil
 		s = load_json(model, "chat_template.json", MAX_SMALL_BYTES, &files->texts[3],
 			      &files->template, err);
 	if (!s)
-		s = load(model, "chat_template.jinja", MAX_SMALL_BYTES, &files->jinja,
-			 &files->jinja_size, err);
+		s = qc_hf_load_text(model, "chat_template.jinja", MAX_SMALL_BYTES, &files->jinja,
+				    &files->jinja_size, err);
 	return s;
 }
 

@@ -232,10 +232,10 @@ static enum qc_status read_added(struct reading *reading, qc_json_value added, s
 }
 
 /* The two texts of a merge, in either form. */
-static enum qc_status read_pair(struct reading *reading, qc_json_value merge, const char *part[2],
-				size_t len[2], struct qc_arena *scratch, struct qc_err *err)
+static enum qc_status read_pair(const struct qc_json *json, const char *part[2], size_t len[2],
+				struct qc_arena *scratch, struct qc_err *err)
 {
-	const struct qc_json *json = reading->json;
+	qc_json_value merge = QC_JSON_ROOT;
 	const char *space;
 
 	if (is_string(json, merge)) {
@@ -295,16 +295,22 @@ static enum qc_status read_merges(struct reading *reading, struct qc_err *err)
 	const struct qc_json *json = reading->json;
 	const qc_json_value merges = qc_json_get(json, reading->model, "merges");
 	struct qc_arena scratch = {0};
+	const char *text;
+	size_t at = 0, size;
 	enum qc_status s = QC_OK;
 
 	if (qc_json_type_of(json, merges) != QC_JSON_ARRAY)
 		return qc_fail(err, QC_BAD_INPUT, "'merges' is %s, an array is needed",
 			       qc_json_type_name(qc_json_type_of(json, merges)));
-	for (qc_json_value v = qc_json_first(json, merges); !s && v; v = qc_json_next(json, v)) {
+	while (!s && qc_json_left(json, merges, &at, &text, &size)) {
+		struct qc_json merge;
 		const char *part[2];
 		size_t len[2];
 
-		s = read_pair(reading, v, part, len, &scratch, err);
+		s = qc_json_parse(&merge, text, size, QC_JSON_ALLOW_NAN, err);
+		if (!s)
+			s = read_pair(&merge, part, len, &scratch, err);
+		qc_json_clear(&merge);
 		if (!s)
 			s = rank_merge(reading, part, len, err);
 		if (!s &&

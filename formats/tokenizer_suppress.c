@@ -1,11 +1,9 @@
 /* Tokens that a model must never produce: generation_config.json's suppress_tokens. */
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/file.h"
 #include "formats/arch/arch.h"
+#include "formats/hf.h"
 #include "formats/tokenizer.h"
 
 #define MAX_CONFIG_BYTES (16u << 20)
@@ -42,23 +40,18 @@ static enum qc_status set_tokens(struct qc_model *model, const struct qc_json *j
 
 enum qc_status qc_tokenizer_suppress(struct qc_model *model, struct qc_err *err)
 {
-	const char *path = qc_arena_printf(&model->arena, "%s/generation_config.json", model->dir);
 	struct qc_json json = {0};
 	char *text = NULL;
 	size_t size;
-	enum qc_status s;
+	enum qc_status s = qc_hf_load_text(model, "generation_config.json", MAX_CONFIG_BYTES, &text,
+					   &size, err);
 
-	if (!path)
-		return qc_no_memory(err);
-	if (access(path, F_OK) && errno == ENOENT)
-		return QC_OK;
-	s = qc_file_load(path, MAX_CONFIG_BYTES, &text, &size, err);
-	if (s)
+	if (s || !text)
 		return s;
 	s = qc_json_parse(&json, text, size, QC_JSON_ALLOW_NAN, err);
 	if (!s)
 		s = set_tokens(model, &json, err);
 	qc_json_clear(&json);
 	free(text);
-	return s ? qc_fail_in(err, "reading '%s'", path) : QC_OK;
+	return s ? qc_fail_in(err, "reading '%s/generation_config.json'", model->dir) : QC_OK;
 }

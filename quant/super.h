@@ -40,13 +40,16 @@ struct super {
  * values smaller on average, the more the coarser the codes are, and what a layer computes shrinks
  * with them; large values that weigh more hold against that. Chosen by the KL divergence of
  * tiny-llama and tiny-gemma3 with importance. Scalar codes of 3 bits and more, and iq3_s, do about
- * the same with 1 to 16 and worse without such a weight; q2_K gains with 1 in both models; iq1,
- * iq2_xs and iq2_xxs want 0 (0.25 leaves a fifth more in tiny-llama, 4 a third or more).
+ * the same with 1 to 16 and worse without such a weight; q2_K gains with 1 in both models.
+ *
+ * For points of a grid that is not enough: what is coded has the part 1 - E of the energy of x, E
+ * the relative squared error, and the scale that gives its share of x back is 1 / (1 - E) of least
+ * squares'. About half of that is the `gain` of the iq1 and iq2 types: it costs less error than
+ * steeper weights do, for the same divergence.
  */
-#define SUPER_FLAT     4.0f
-#define SUPER_EVEN     1.0f
-#define SUPER_STEEP    0.25f
-#define SUPER_STEEPEST 0.0f
+#define SUPER_FLAT  4.0f
+#define SUPER_EVEN  1.0f
+#define SUPER_STEEP 0.25f
 
 /* Blocks for the first `count` lanes, which may be better than the reference's. */
 typedef void super_propose_fn(const struct super *s, size_t count, uint8_t *trials);

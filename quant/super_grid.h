@@ -39,6 +39,7 @@ struct grid_shape {
 	int group, top;	     /* values of a group; largest s */
 	bool even_signs;     /* every 8 values have an even number of minus signs */
 	float first, step;   /* parts of the full scale that step 1 tries */
+	float gain;	     /* of the block's scale over least squares: quant/super.h */
 };
 
 /* A block while it is searched. */
@@ -434,7 +435,7 @@ static inline bool grid_search(struct grid_work *work, const float *x, const flo
 		a += factor * factor * choices[g].a;
 		b += factor * choices[g].b;
 	}
-	found->d = qc_f16_to_f32(qc_f32_to_f16(b / a / shape->unit));
+	found->d = qc_f16_to_f32(qc_f32_to_f16(b / a / shape->unit * shape->gain));
 	return found->d > 0 && found->d < INFINITY;
 }
 

@@ -20,6 +20,7 @@ static const struct grid_shape iq2_xxs_shape = {
 	.even_signs = true,
 	.first = 0.5f,
 	.step = 0.05f,
+	.gain = 1.06f,
 };
 static const struct grid_shape iq2_xs_shape = {
 	.grid = &qc_grid_iq2_xs,
@@ -30,6 +31,7 @@ static const struct grid_shape iq2_xs_shape = {
 	.even_signs = true,
 	.first = 0.6f,
 	.step = 0.05f,
+	.gain = 1.06f,
 };
 static const struct grid_shape iq2_s_shape = {
 	.grid = &qc_grid_iq2_s,
@@ -39,6 +41,7 @@ static const struct grid_shape iq2_s_shape = {
 	.top = 15,
 	.first = 0.6f,
 	.step = 0.05f,
+	.gain = 1.04f,
 };
 static const struct grid_shape iq3_xxs_shape = {
 	.grid = &qc_grid_iq3_xxs,
@@ -49,6 +52,7 @@ static const struct grid_shape iq3_xxs_shape = {
 	.even_signs = true,
 	.first = 0.7f,
 	.step = 0.04f,
+	.gain = 1,
 };
 static const struct grid_shape iq3_s_shape = {
 	.grid = &qc_grid_iq3_s,
@@ -58,6 +62,7 @@ static const struct grid_shape iq3_s_shape = {
 	.top = 15,
 	.first = 0.7f,
 	.step = 0.04f,
+	.gain = 1,
 };
 
 static const struct grid_shape iq1_s_shape = {
@@ -67,6 +72,7 @@ static const struct grid_shape iq1_s_shape = {
 	.top = 7,
 	.first = 0.3f,
 	.step = 0.05f,
+	.gain = 1.06f,
 };
 static const struct grid_shape iq1_m_shape = {
 	.grid = &qc_grid_iq1,
@@ -75,6 +81,7 @@ static const struct grid_shape iq1_m_shape = {
 	.top = 7,
 	.first = 0.35f,
 	.step = 0.05f,
+	.gain = 1.06f,
 };
 
 /* Writes a block; its scale d is written already. */
@@ -185,7 +192,7 @@ static void iq2_xxs_propose(const struct super *s, size_t count, uint8_t *trials
 
 static void iq2_xxs_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq2_xxs, iq2_xxs_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
+	super_run(&qc_iq2_xxs, iq2_xxs_propose, SUPER_STEEP, x, dst, rows, cols, weight);
 }
 
 static void iq2_xs_propose(const struct super *s, size_t count, uint8_t *trials)
@@ -195,7 +202,7 @@ static void iq2_xs_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void iq2_xs_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq2_xs, iq2_xs_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
+	super_run(&qc_iq2_xs, iq2_xs_propose, SUPER_STEEP, x, dst, rows, cols, weight);
 }
 
 static void iq2_s_propose(const struct super *s, size_t count, uint8_t *trials)
@@ -303,12 +310,12 @@ static void iq1_m_propose(const struct super *s, size_t count, uint8_t *trials)
 
 static void iq1_s_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq1_s, iq1_s_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
+	super_run(&qc_iq1_s, iq1_s_propose, SUPER_STEEP, x, dst, rows, cols, weight);
 }
 
 static void iq1_m_search(const float *x, void *dst, size_t rows, size_t cols, const float *weight)
 {
-	super_run(&qc_iq1_m, iq1_m_propose, SUPER_STEEPEST, x, dst, rows, cols, weight);
+	super_run(&qc_iq1_m, iq1_m_propose, SUPER_STEEP, x, dst, rows, cols, weight);
 }
 
 #endif

@@ -109,7 +109,6 @@ static inline struct symmetric_fit symmetric_start(const lanes *x, const lanes *
 {
 	lanes zero = lanes_set(0), magnitude = zero, extreme = zero;
 	struct symmetric_fit best = {zero, zero, zero}, again;
-	bool mirrored = shape->low == -shape->high; /* a scale is as good as its negative */
 
 	for (int i = 0; i < shape->n; i++) {
 		lanes_mask larger = lanes_lt(magnitude, lanes_abs(x[i]));
@@ -117,15 +116,12 @@ static inline struct symmetric_fit symmetric_start(const lanes *x, const lanes *
 		extreme = lanes_select(larger, x[i], extreme);
 		magnitude = lanes_select(larger, lanes_abs(x[i]), magnitude);
 	}
-	for (int side = mirrored; side < 2; side++) {
+	for (int side = 0; side < 2; side++) {
 		for (int k = -shape->n_steps; k <= shape->n_steps; k++) {
 			float level = (side ? shape->high : shape->low) + shape->step * (float)k;
-			struct symmetric_fit trial;
+			lanes inverse = super_ratio(lanes_set(level), extreme);
+			struct symmetric_fit trial = symmetric_round(x, weight, shape, t, inverse);
 
-			if (mirrored && level < shape->high)
-				continue;
-			trial = symmetric_round(x, weight, shape, t,
-						super_ratio(lanes_set(level), extreme));
 			best = symmetric_better(&trial, &best);
 		}
 	}

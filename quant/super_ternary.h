@@ -284,7 +284,7 @@ static inline bool ternary_search(struct ternary_work *work, const struct ternar
 		a += factor * factor * choice.a;
 		b += factor * choice.b;
 	}
-	found->d = qc_f16_to_f32(qc_f32_to_f16(b / a));
+	found->d = qc_f16_to_f32(qc_f32_to_f16(b / a * shape->gain));
 	return found->d > 0 && found->d < INFINITY;
 }
 

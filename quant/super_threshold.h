@@ -12,7 +12,7 @@
 
 #include "quant/super.h"
 
-enum { THRESHOLD_COARSE = 8, THRESHOLD_FINE = 4, THRESHOLD_AGAIN = 2 };
+enum { THRESHOLD_COARSE = 8, THRESHOLD_FINE = 4, THRESHOLD_AGAIN = 3 };
 
 struct threshold_sums {
 	lanes xl, l2;
@@ -58,10 +58,10 @@ LANES_INLINE void threshold_consider(struct threshold_best *best, lanes threshol
 /* The best scale found, rounded to f16. */
 static inline lanes threshold_search(const struct super *s)
 {
-	/* between neighbours, 1.2 to 1.3 */
-	static const float coarse[THRESHOLD_COARSE] = {0.5f,   0.4f,  0.32f, 0.26f,
-						       0.21f, 0.17f, 0.13f, 0.1f};
-	static const float fine[THRESHOLD_FINE] = {1.16f, 1.08f, 0.93f, 0.86f};
+	/* down to where the largest magnitude is an outlier, 1.4 to 1.6 between neighbours */
+	static const float coarse[THRESHOLD_COARSE] = {0.5f,  0.35f, 0.25f, 0.18f,
+						       0.12f, 0.08f, 0.05f, 0.03f};
+	static const float fine[THRESHOLD_FINE] = {1.22f, 1.1f, 0.9f, 0.8f};
 	struct threshold_best best = {lanes_set(0), lanes_set(0), lanes_set(0)};
 	struct threshold_sums sums[THRESHOLD_COARSE];
 	lanes threshold[THRESHOLD_COARSE], centre;
@@ -83,6 +83,19 @@ static inline lanes threshold_search(const struct super *s)
 		threshold_consider(&best, threshold[0], &sums[0]);
 	}
 	return lanes_half(best.scale);
+}
+
+/* The codes of a block beside a scale, 0 for -1: halves get 0, as ties to even do. */
+static inline void threshold_codes(const float *x, float d, uint8_t codes[SUPER_ELEMS])
+{
+	float inverse = d == 0 ? 0 : 1 / d;
+
+	for (int i = 0; i < SUPER_ELEMS; i++) {
+		float v = x[i] * inverse;
+		int up = v > 0.5f, down = v < -0.5f;
+
+		codes[i] = (uint8_t)(1 + up - down);
+	}
 }
 
 #endif

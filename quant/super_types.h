@@ -102,26 +102,15 @@ static const struct symmetric_shape iq4_nl_shape = {
 	.strides = {3, 2, 1},
 };
 
-/* Both ternary types. The largest of 256 values is often three of their levels or more. */
-static const struct symmetric_shape tq_shape = {
-	.groups = 1,
-	.n = 256,
-	.low = -1,
-	.high = 1,
-	.n_steps = 8,
-	.step = 0.5f,
-	.reach = 2,
-	.strides = {2, 1},
-};
 static const struct symmetric_shape q2_0_shape = {
 	.groups = 1,
 	.n = 64,
 	.low = -1,
 	.high = 2,
-	.n_steps = 16,
-	.step = 0.125f,
-	.reach = 3,
-	.strides = {3, 2, 1},
+	.n_steps = 8,
+	.step = 0.25f,
+	.reach = 2,
+	.strides = {2, 1},
 };
 
 static void affine_kscales(const struct affine_block *found, struct qc_kscales *scales)
@@ -263,7 +252,7 @@ static void tq2_0_propose(const struct super *s, size_t count, uint8_t *trials)
 
 	lanes_store(d, threshold_search(s));
 	for (size_t k = 0; k < count; k++, block++) {
-		symmetric_codes(s->rows + k * 256, &tq_shape, d[k], codes);
+		threshold_codes(s->rows + k * 256, d[k], codes);
 		qc_put_f16(block->d, d[k]);
 		qc_pack_pairs256(codes, block->q);
 	}
@@ -277,7 +266,7 @@ static void tq1_0_propose(const struct super *s, size_t count, uint8_t *trials)
 
 	lanes_store(d, threshold_search(s));
 	for (size_t k = 0; k < count; k++, block++) {
-		symmetric_codes(s->rows + k * 256, &tq_shape, d[k], codes);
+		threshold_codes(s->rows + k * 256, d[k], codes);
 		qc_put_f16(block->d, d[k]);
 		qc_tq1_0_pack(codes, block);
 	}

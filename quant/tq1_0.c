@@ -42,15 +42,15 @@ void qc_tq1_0_pack(const uint8_t codes[256], struct qc_block_tq1_0 *block)
 	pack_run(codes + 240, 4, 4, block->last);
 }
 
-static float *tq1_0_unpack(const uint8_t *bytes, float d, int run, int trits, float *x)
+static inline float *tq1_0_unpack(const uint8_t *bytes, float d, int run, int trits, float *x)
 {
 	static const uint8_t powers[5] = {1, 3, 9, 27, 81};
 
-	for (int k = 0; k < trits; k++) {
+	for (int k = 0; k < trits; k++, x += run) {
 		for (int i = 0; i < run; i++) {
 			uint8_t fraction = (uint8_t)(bytes[i] * powers[k]);
 
-			*x++ = (float)((fraction * 3 >> 8) - 1) * d;
+			x[i] = (float)((fraction * 3 >> 8) - 1) * d;
 		}
 	}
 	return x;
@@ -78,11 +78,12 @@ static void tq1_0_dequantize(const void *src, float *x, size_t n_blocks)
 	const struct qc_block_tq1_0 *block = src;
 
 	for (; n_blocks > 0; n_blocks--, block++) {
-		float d = qc_get_f16(block->d);
+		struct qc_block_tq1_0 copy = *block; /* does not overlap x */
+		float d = qc_get_f16(copy.d);
 
-		x = tq1_0_unpack(block->q, d, 32, 5, x);
-		x = tq1_0_unpack(block->q + 32, d, 16, 5, x);
-		x = tq1_0_unpack(block->last, d, 4, 4, x);
+		x = tq1_0_unpack(copy.q, d, 32, 5, x);
+		x = tq1_0_unpack(copy.q + 32, d, 16, 5, x);
+		x = tq1_0_unpack(copy.last, d, 4, 4, x);
 	}
 }
 

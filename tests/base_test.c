@@ -1,4 +1,5 @@
-/* base/ below files and JSON: sizes, errors, memory, string maps, UTF-8, hashes. */
+/* base/ below files and JSON: sizes, text, errors, memory, string maps, UTF-8,
+ * hashes. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/strmap.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -39,6 +41,35 @@ static void sizes_that_overflow_are_refused_and_leave_the_result_alone(void)
 	CHECK(qc_align_up(33, 32, &out) && out == 64, "33 up to 32 gave %" PRIu64, out);
 	CHECK(qc_align_up(0, 32, &out) && out == 0, "0 up to 32 gave %" PRIu64, out);
 	CHECK(qc_align_up(10, 7, &out) && out == 14, "10 up to 7 gave %" PRIu64, out);
+	CHECK(qc_divide_up(UINT64_MAX, 2) == 1ull << 63 && !qc_divide_up(0, 7) &&
+		      qc_divide_up(7, 7) == 1 && qc_divide_up(8, 7) == 2,
+	      "divided up");
+}
+
+static void ends_of_names_are_told(void)
+{
+	const char *names[] = {"b", "a/b", "a", ""};
+	char buf[8];
+
+	CHECK(qc_text_ends("a.weight", ".weight") && qc_text_ends(".weight", ".weight") &&
+		      qc_text_ends("a", "") && !qc_text_ends("weight", ".weight") &&
+		      !qc_text_ends("a.weight2", ".weight") && !qc_text_ends("", "a"),
+	      "ends");
+	CHECK(qc_text_has_extension("a.GGUF", ".gguf") &&
+		      !qc_text_has_extension(".gguf", ".gguf") &&
+		      !qc_text_has_extension("a.gguf2", ".gguf"),
+	      "extensions");
+	CHECK(!strcmp(qc_text_behind("a.b.c", '.'), "c") &&
+		      !strcmp(qc_text_behind("abc", '.'), "abc") &&
+		      !strcmp(qc_text_base_name("/a.b/"), ""),
+	      "what is behind");
+	qsort(names, 4, sizeof(*names), qc_text_order);
+	CHECK(!*names[0] && !strcmp(names[1], "a") && !strcmp(names[2], "a/b") && *names[3] == 'b',
+	      "%s %s %s %s", names[0], names[1], names[2], names[3]);
+	CHECK(qc_text_replace("axbxc", "x", "--", buf, sizeof(buf)) && !strcmp(buf, "a--bxc"), "%s",
+	      buf);
+	CHECK(!qc_text_replace("axbxc", "x", "----", buf, sizeof(buf)), "it does not fit");
+	CHECK(!qc_text_replace("abc", "x", "y", buf, sizeof(buf)), "there is none");
 }
 
 static void little_endian_bytes_survive_at_any_alignment(void)
@@ -340,6 +371,7 @@ static void hashes_equal_xxhsum(void)
 int main(void)
 {
 	sizes_that_overflow_are_refused_and_leave_the_result_alone();
+	ends_of_names_are_told();
 	little_endian_bytes_survive_at_any_alignment();
 	errors_show_no_control_characters();
 	long_errors_end_in_dots_between_characters();

@@ -44,17 +44,31 @@ compare small "$runs" $small
 compare small "$slow_runs" $slow
 echo 'prompt processing, f16 weights, windows of 512 tokens, 2 threads'
 "$BUILD/tests/bench_prompt" "$LLAMA_DIR" "$work/large-f16.gguf" 16 2 "$runs"
-echo 'calibration of that model, 32 windows of 512 tokens, 2 threads: CPU s, peak KiB (plan)'
-awk 'BEGIN { srand(1); for (i = 0; i < 40000; i++) printf "t%d ", 259 + int(rand() * 31000) }' >"$work/calib.txt"
-set -- calibrate "$work/large" --text "$work/calib.txt" --full --windows 32 -o "$work/im.gguf" --threads 2
-plan=$("$BUILD/qconv" "$@" --dry-run --json | sed -n 's/.*"peak_bytes": \([0-9]*\).*/\1/p')
-used=$("$BUILD/tests/peak_memory" -t "$BUILD/qconv" "$@" --force --quiet 2>/dev/null)
-echo "  qconv calibrate        ${used#* }, ${used% *} ($((plan / 1024)))"
-set -- "$work/large" "$work/out.gguf" --q q4_0 --calib "$work/calib.txt" --calib-windows 32 --threads 2
-plan=$("$BUILD/qconv" "$@" --dry-run --json | sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p')
-gptq=$("$BUILD/tests/peak_memory" -t "$BUILD/qconv" "$@" --force --quiet 2>/dev/null)
-echo "  --q q4_0 --calib       ${gptq#* }, ${gptq% *} ($((plan / 1024)))"
-echo "${used#* } ${gptq#* }" | awk '{ printf "  GPTQ takes %.2f times its calibration passes (two models go through the text: twice the first line)\n", $2 / (2 * $1) }'
+# calibration MODEL WINDOWS: CPU seconds of both, and the ratio
+calibration() {
+	set -- "$work/$1" "$2"
+	model=$1
+	windows=$2
+	set -- calibrate "$model" --text "$work/calib.txt" --full --windows "$windows" -o "$work/im.gguf" --threads 2
+	plan=$("$BUILD/qconv" "$@" --dry-run --json | sed -n 's/.*"peak_bytes": \([0-9]*\).*/\1/p')
+	used=$("$BUILD/tests/peak_memory" -t "$BUILD/qconv" "$@" --force --quiet 2>/dev/null)
+	echo "  $windows windows, qconv calibrate   ${used#* }, ${used% *} ($((plan / 1024)))"
+	set -- "$model" "$work/out.gguf" --q q4_0 --calib "$work/calib.txt" --calib-windows "$windows" --threads 2
+	plan=$("$BUILD/qconv" "$@" --dry-run --json | sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p')
+	gptq=$("$BUILD/tests/peak_memory" -t "$BUILD/qconv" "$@" --force --quiet 2>/dev/null)
+	echo "  $windows windows, --q q4_0 --calib   ${gptq#* }, ${gptq% *} ($((plan / 1024)))"
+	echo "${used#* } ${gptq#* }" | awk '{ printf "  --calib takes %.2f times qconv calibrate, %.2f times two of it, as two models are run\n", $2 / $1, $2 / (2 * $1) }'
+}
+echo 'calibration of one layer of that model, windows of 512 tokens (the default are 256), 2 threads: CPU s, peak KiB (plan)'
+"$BUILD/tests/make_model" "$work/layer" 1 1024
+awk 'BEGIN { srand(1); for (i = 0; i < 150000; i++) printf "t%d ", 259 + int(rand() * 760) }' >"$work/calib.txt"
+calibration layer 32
+calibration layer 256
+rm -rf "$work/layer"
+if [ -n "${BENCH_FULL:-}" ]; then
+	echo 'all of that model'
+	calibration large 32
+fi
 # bench_row LABEL IN OUT OPTION...: the rate is that of the weights as bf16
 bench_row() {
 	label=$1

@@ -160,6 +160,47 @@ static void other_storage_is_moved(void)
 	CHECK(same(st_path("n.safetensors"), st_path("n2.safetensors")), "other bytes");
 }
 
+/* All of `old` in the header as `new`. */
+static const char *renamed(const char *name, const char *input, const char *old, const char *new)
+{
+	size_t size, n;
+	char *data = test_load(input, &size);
+	const char *path;
+
+	n = (size_t)qc_le64(data);
+	for (size_t i = 8; i + strlen(old) <= 8 + n; i++)
+		if (!memcmp(data + i, old, strlen(old)))
+			memcpy(data + i, new, strlen(new));
+	path = st_write(name, data, size);
+	free(data);
+	return path;
+}
+
+/* A vision tower is not packed by us; one that is packed moves, and is decoded where it cannot. */
+static void a_packed_tower_stays_packed(void)
+{
+	const struct qconv_options nested = {.quant = "nf4", .double_quant = true},
+				   plain = {.quant = "nf4"}, fp4 = {.quant = "fp4"},
+				   wide = {.quant = "nf4", .blocksize = 128},
+				   skip = {.quant = "nf4",
+					   .skips = (const char *const[]){"vision"},
+					   .n_skips = 1};
+	static const char none[] = "nothing in this model can be packed";
+	const char *tower;
+
+	converts(renamed("x2.safetensors", matrix("x.safetensors", 7, 100), "m.q_proj", "vision.q"),
+		 st_path("o.safetensors"), &nested, none);
+	converts(st_path("x.safetensors"), st_path("n.safetensors"), &nested, NULL);
+	tower = renamed("t.safetensors", st_path("n.safetensors"), "m.q_proj", "vision.q");
+	converts(tower, st_path("t2.safetensors"), &nested, NULL);
+	CHECK(same(tower, st_path("t2.safetensors")), "a tower that is packed has other bytes");
+	converts(tower, st_path("t3.safetensors"), &plain, NULL);
+	converts(st_path("t3.safetensors"), st_path("o.safetensors"), &nested, none);
+	converts(st_path("t.safetensors"), st_path("o.safetensors"), &wide, none);
+	converts(st_path("t.safetensors"), st_path("o.safetensors"), &fp4, none);
+	converts(st_path("t.safetensors"), st_path("o.safetensors"), &skip, none);
+}
+
 /* Other blocks, or other kinds, are encoded anew, and not far from what they were. */
 static void what_differs_is_encoded(void)
 {
@@ -219,6 +260,7 @@ int main(void)
 	a_checkpoint_is_moved();
 	every_shape_and_block_is_moved();
 	other_storage_is_moved();
+	a_packed_tower_stays_packed();
 	what_differs_is_encoded();
 	scales_that_are_no_numbers_are_refused();
 	st_end();

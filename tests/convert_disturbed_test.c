@@ -5,6 +5,7 @@
 #include "tests/convert_cases.h"
 #include "tests/convert_run.h"
 #include "tests/st_files.h"
+#include "tests/sync_watch.h"
 
 /* Interrupts from inside: called in output order, by one thread at a time. */
 struct trigger {
@@ -116,11 +117,34 @@ static void a_limit_on_file_sizes_is_an_error_and_leaves_nothing(void)
 	st_end();
 }
 
+/* Of a directory: every file and itself under the hidden name, then what it lies in. */
+static void a_directory_is_synced_before_and_after_it_has_its_name(void)
+{
+	static const struct qconv_options options = {.quant = "bf16", .no_manifest = true};
+	struct qconv_error error;
+
+	st_begin();
+	watch_syncs(st_path("dir"), 0);
+	converts(GEMMA, "dir", &options);
+	CHECK(synced.files[0] >= 2 && !synced.files[1], "%d files before, %d after",
+	      synced.files[0], synced.files[1]);
+	CHECK(synced.folders[0] >= 1 && synced.folders[1] >= 1, "%d folders before, %d after",
+	      synced.folders[0], synced.folders[1]);
+	watch_syncs(NULL, S_IFDIR);
+	CHECK(qconv_convert(GEMMA, st_path("other"), &options, NULL, &error) == QCONV_FAILED &&
+		      strstr(error.text, "be synced"),
+	      "'%s'", error.text);
+	watch_syncs(NULL, 0);
+	CHECK(st_count() == 1, "%d files and folders", st_count());
+	st_end();
+}
+
 int main(void)
 {
 	signal(SIGXFSZ, SIG_IGN);
 	a_run_that_is_disturbed_leaves_nothing();
 	a_stale_manifest_goes_a_foreign_file_does_not();
 	a_limit_on_file_sizes_is_an_error_and_leaves_nothing();
+	a_directory_is_synced_before_and_after_it_has_its_name();
 	return test_end();
 }

@@ -2,7 +2,6 @@
 #include <math.h>
 
 #include "calib/eval.h"
-#include "convert/qconv.h"
 #include "tests/engine_goldens.h"
 #include "tests/st_files.h"
 

@@ -4,7 +4,6 @@
 
 #include <sys/resource.h>
 
-#include "formats/ggml_types.h"
 #include "tests/gguf_build.h"
 
 #define FOLDER "tests/data/badfiles/"

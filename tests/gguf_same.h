@@ -33,7 +33,21 @@ static inline void same_blocks(const char *path, const struct qc_tensor *tensor,
 	      tensor->name, type->name, differ, n, first);
 }
 
-/* Both files hold the same tensors, types and bytes. */
+/* Both files are the same to the last byte: metadata, order, padding. */
+static inline void same_files(const char *ours, const char *theirs)
+{
+	size_t n, m, at = 0;
+	char *x = test_load(ours, &n), *y = test_load(theirs, &m);
+
+	while (at < n && at < m && x[at] == y[at])
+		at++;
+	CHECK(at == n && n == m, "%s: %zu bytes, %s: %zu; the first difference is at %zu", ours, n,
+	      theirs, m, at);
+	free(x);
+	free(y);
+}
+
+/* Both files hold the same tensors, types and bytes in the same order. */
 static inline void same_tensors(const char *ours, const char *theirs)
 {
 	struct qc_model a = {0}, b = {0};
@@ -51,6 +65,8 @@ static inline void same_tensors(const char *ours, const char *theirs)
 		uint64_t bytes = qc_tensor_stored_bytes(t);
 		uint8_t *x, *y;
 
+		CHECK(i < b.n_tensors && !strcmp(b.tensors[i].name, t->name),
+		      "%s: tensor %zu is %s, another one in %s", ours, i, t->name, theirs);
 		CHECK(u && u->source->type == t->source->type, "%s: %s is %s, %s there", ours,
 		      t->name, t->source->type->name, u ? u->source->type->name : "absent");
 		if (!u || u->source->type != t->source->type || qc_tensor_stored_bytes(u) != bytes)

@@ -3,7 +3,6 @@
 
 #include "convert/convert.h"
 #include "convert/manifest.h"
-#include "quant/types.h"
 #include "tests/gguf_build.h"
 #include "tests/st_files.h"
 

@@ -211,6 +211,7 @@ static void refusals_say_what_is_wrong(void)
 {
 	static const uint64_t dims[5] = {32, 2, 1, 1, 1}, odd[1] = {33},
 			      huge[2] = {1ull << 40, 1ull << 40}, many[2] = {1024, 2};
+	static const uint8_t end[24] = {0}; /* no dimensions, f32, at 0; data */
 	struct build b = {0};
 
 	build_small(&b, 1, 2);
@@ -237,6 +238,14 @@ static void refusals_say_what_is_wrong(void)
 	build_head(&b, 3, 1, 0);
 	build_tensor(&b, "some.weight", 1, dims, 0, 4);
 	refused(&b, "offset 4 is not a multiple of the alignment, 32");
+	build_head(&b, 3, 1, 0);
+	build_string(&b, "a\0b", 3);
+	build_bytes(&b, end, sizeof(end));
+	refused(&b, "tensor name 'a' has a NUL byte in it");
+	build_head(&b, 3, 1, 0);
+	build_string(&b, "a\xff", 2);
+	build_bytes(&b, end, sizeof(end));
+	refused(&b, "' is not UTF-8");
 	build_head(&b, 3, 0, 1);
 	build_kv_array(&b, "x", QC_KV_ARRAY, 1);
 	build_uint(&b, 0, 8);

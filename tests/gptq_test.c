@@ -7,6 +7,7 @@
 #include "calib/moments.h"
 #include "quant/bnb_block.h"
 #include "quant/iq_search.h"
+#include "quant/types.h"
 #include "tests/test.h"
 
 enum { N = 256, ROWS = 70, TOKENS = 1024 };
@@ -55,8 +56,8 @@ static void make_curvature(struct qc_curvature *c)
 	make_inputs(x);
 	NEED(!qc_moments_init(&m, N, 0, &err), "%s", err.text);
 	qc_moments_add(&m, x, NULL, TOKENS, 2);
-	NEED(qc_moments_complete(&m), "not finite");
-	NEED(!qc_moments_curvature(&m, 0.01f, c, &err), "%s", err.text);
+	NEED(!qc_moments_complete(&m, &err), "%s", err.text);
+	NEED(!qc_moments_curvature(&m, 0.01f, 2, c, &err), "%s", err.text);
 	qc_moments_clear(&m);
 	free(x);
 }
@@ -97,10 +98,10 @@ static void the_factor_gives_the_matrix_back(const struct qc_curvature *c)
 			double s = 0, scale = sqrt((double)c->h[i * N + i] * c->h[j * N + j]);
 
 			for (size_t k = 0; k < N; k++)
-				s += (double)c->r[i * N + k] * c->r[j * N + k];
+				s += (double)c->u[i * N + k] * c->diagonal[k] * c->u[j * N + k];
 			worst = fmax(worst, fabs(s - c->h[i * N + j]) / scale);
 		}
-	CHECK(worst < 1e-5, "R R' is off by %g", worst);
+	CHECK(worst < 1e-5, "u diagonal u' is off by %g", worst);
 }
 
 static void a_block_is_its_scales_and_levels(const struct qc_grid *grid)
@@ -244,11 +245,12 @@ static void fixed_scales_stay(const struct qc_curvature *c)
 static void the_target_fits_the_original_outputs(void)
 {
 	float *x = floats(TOKENS * N), *y = floats(TOKENS * N), *w = floats(ROWS * N);
-	float *target = floats(ROWS * N);
+	float *target = floats(ROWS * N), *copy = floats(TOKENS * N);
 	const struct qc_weight_rows rows = {w, 1, 0, ROWS};
-	struct qc_moments m;
+	struct qc_moments m[2]; /* as they are; used up */
 	struct qc_curvature c;
-	double before, after;
+	struct qc_two_rows two;
+	double gain, expected = 0;
 	struct qc_err err;
 
 	make_inputs(x);
@@ -256,21 +258,31 @@ static void the_target_fits_the_original_outputs(void)
 		y[i] = x[i] * 1.02f + 0.05f * x[i / N * N + (i + 1) % N];
 	for (size_t i = 0; i < ROWS * N; i++)
 		w[i] = noise();
-	NEED(!qc_moments_init(&m, N, 0, &err), "%s", err.text);
-	qc_moments_add(&m, x, y, TOKENS, 2);
-	NEED(qc_moments_complete(&m), "not finite");
-	NEED(!qc_moments_error(&m, &rows, w, 2, &before, &err), "%s", err.text);
-	{
-		struct qc_moments copy = m;
-
-		copy.h = floats(N * N);
-		memcpy(copy.h, m.h, N * N * sizeof(float));
-		NEED(!qc_moments_curvature(&copy, 1e-4f, &c, &err), "%s", err.text);
+	for (int i = 0; i < 2; i++) {
+		memcpy(copy, y, TOKENS * N * sizeof(float));
+		NEED(!qc_moments_init(&m[i], N, 0, &err), "%s", err.text);
+		qc_moments_add(&m[i], x, copy, TOKENS, 2);
+		NEED(!qc_moments_complete(&m[i], &err), "%s", err.text);
 	}
-	qc_moments_target(&m, &c, &rows, target, 2);
-	NEED(!qc_moments_error(&m, &rows, target, 2, &after, &err), "%s", err.text);
-	/* y is a linear function of x: the target gives its outputs; the constant is their error */
-	CHECK(before == 0 && after < 0, "errors %g, then %g", before, after);
+	NEED(!qc_moments_curvature(&m[1], 1e-4f, 2, &c, &err), "%s", err.text);
+	qc_moments_target(&m[1], &c, &rows, target, 2);
+	two = (struct qc_two_rows){&qc_f32, qc_f32.dequantize, (const uint8_t *)target,
+				   (const uint8_t *)w};
+	NEED(!qc_moments_gain(&m[0], &rows, &two, 2, &gain, &err), "%s", err.text);
+	for (size_t t = 0; t < TOKENS; t++)
+		for (size_t r = 0; r < ROWS; r++) {
+			double want = 0, a = 0, b = 0;
+
+			for (size_t i = 0; i < N; i++) {
+				want += (double)w[r * N + i] * (double)y[t * N + i];
+				a += (double)target[r * N + i] * (double)x[t * N + i];
+				b += (double)w[r * N + i] * (double)x[t * N + i];
+			}
+			expected += (want - b) * (want - b) - (want - a) * (want - a);
+		}
+	CHECK(expected > 0 && fabs(gain / expected - 1) < 1e-3, "a gain of %g, not %g", gain,
+	      expected);
+	/* y is a linear function of x: the target gives its outputs */
 	for (size_t i = 0; i < 3; i++) {
 		const float want = 1.02f * w[i] + 0.05f * w[(i + N - 1) % N];
 
@@ -278,10 +290,53 @@ static void the_target_fits_the_original_outputs(void)
 		      (double)target[i], (double)want);
 	}
 	qc_curvature_clear(&c);
+	for (int i = 0; i < 2; i++)
+		qc_moments_clear(&m[i]);
+	free(x);
+	free(y);
+	free(w);
+	free(copy);
+	free(target);
+}
+
+/* What the outputs should be is known of half of the tokens. */
+static void the_target_fits_outputs_known_of_some_tokens(bool has_t)
+{
+	float *x = floats(TOKENS * N), *y = floats(TOKENS * N), *w = floats(ROWS * N);
+	float *target = floats(ROWS * N), *wanted = floats(TOKENS * ROWS);
+	const struct qc_weight_rows rows = {w, 1, 0, ROWS};
+	struct qc_moments m;
+	struct qc_curvature c;
+	struct qc_err err;
+
+	make_inputs(x);
+	for (size_t i = 0; i < TOKENS * N; i++)
+		y[i] = x[i] * 1.02f + 0.05f * x[i / N * N + (i + 1) % N];
+	for (size_t i = 0; i < ROWS * N; i++)
+		w[i] = noise();
+	qc_gemm_nt(TOKENS, ROWS, N, 1, y, N, w, N, 0, wanted, ROWS);
+	NEED(!qc_moments_init(&m, N, has_t ? ROWS : 0, &err), "%s", err.text);
+	if (has_t)
+		qc_moments_add_wanted(&m, x, wanted, TOKENS / 2, 2);
+	else
+		qc_moments_add(&m, x, y, TOKENS / 2, 2);
+	NEED(!qc_moments_settle(&m, 1e-4f, w, 2, &err), "%s", err.text);
+	qc_moments_add(&m, x + TOKENS / 2 * N, NULL, TOKENS / 2, 2);
+	NEED(!qc_moments_complete(&m, &err), "%s", err.text);
+	NEED(!qc_moments_curvature(&m, 1e-4f, 2, &c, &err), "%s", err.text);
+	qc_moments_target(&m, &c, &rows, target, 2);
+	for (size_t i = 0; i < N; i++) {
+		const float want = 1.02f * w[i] + 0.05f * w[(i + N - 1) % N];
+
+		CHECK(fabsf(target[i] - want) < 0.01f, "%s: target %zu is %g, not %g",
+		      has_t ? "T" : "D", i, (double)target[i], (double)want);
+	}
+	qc_curvature_clear(&c);
 	qc_moments_clear(&m);
 	free(x);
 	free(y);
 	free(w);
+	free(wanted);
 	free(target);
 }
 
@@ -313,6 +368,8 @@ int main(void)
 	}
 	fixed_scales_stay(&c);
 	the_target_fits_the_original_outputs();
+	the_target_fits_outputs_known_of_some_tokens(false);
+	the_target_fits_outputs_known_of_some_tokens(true);
 	what_is_not_positive_definite_is_refused();
 	qc_curvature_clear(&c);
 	return test_end();

@@ -191,16 +191,22 @@ static void every_output_weighs_its_errors(void)
 static void other_models_are_refused(void)
 {
 	static const struct {
-		const char *of, *to, *words;
+		const char *of, *to, *words, *part;
 	} others[] = {
-		{"samples/tiny-gemma3", MODEL("tiny-llama"), "blocks 0 to 3"},
-		{MODEL("tiny-gemma4"), "samples/tiny-gemma3", "the tensor needs 1 x 768"},
+		{"samples/tiny-gemma3", MODEL("tiny-llama"), "blocks 0 to 3", NULL},
+		{MODEL("tiny-gemma4"), "samples/tiny-gemma3", "blk.0.inp_gate.weight", NULL},
+		{MODEL("tiny-gemma4"), "samples/tiny-gemma3", "the tensor needs 1 x 768",
+		 "ffn_down"},
 	};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		const char *path = st_path("im.gguf");
-		struct qconv_options options = {
-			.quant = "q4_0", .imatrix = path, .no_manifest = true, .force = true};
+		struct qconv_options options = {.quant = "q4_0",
+						.imatrix = path,
+						.included = &others[i].part,
+						.n_included = others[i].part ? 1 : 0,
+						.no_manifest = true,
+						.force = true};
 		struct qconv_error error = {0};
 		struct qc_imatrix im = {0};
 

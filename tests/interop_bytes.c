@@ -2,7 +2,8 @@
  * Every recipe's bytes beside the real client's: interop_bytes LIBDIR WORKDIR MODEL.gguf...
  *
  * libllama quantizes the file and so do we, with --method reference: all recipes of llama-quantize,
- * pure and not, with and without an imatrix; every tensor has the same type and bytes. All
+ * pure and not, with and without an imatrix; every tensor has the same type, bytes and place, and
+ * without an imatrix, whose name the program llama-quantize notes, so has the whole file. All
  * combinations on small made-up models; on the files given with INTEROP_ALL=1, else one in four,
  * another for each file, without the recipes that take libllama seconds.
  */
@@ -99,6 +100,8 @@ static void try_recipe(const char *path, const struct qc_recipe *recipe, int mod
 	} else {
 		clock_gettime(CLOCK_MONOTONIC, &end);
 		same_tensors(test.ours, test.theirs);
+		if (!(mode & IMATRIX)) /* with one, the program llama-quantize adds its name */
+			same_files(test.ours, test.theirs);
 		test.n_equal++;
 		if (test_failed > before || getenv("INTEROP_TIMES"))
 			printf("%s: %s, libllama %.2f s, ours %.2f s\n", label,

@@ -32,8 +32,8 @@ static void make_instance(struct instance *in, uint64_t scale)
 	}
 }
 
-/* The least cost there is within the capacity; infinite when nothing fits. */
-static double least_cost(const struct instance *in, uint64_t capacity)
+/* The least cost there is within the capacity, and its size; infinite when nothing fits. */
+static double least_cost(const struct instance *in, uint64_t capacity, uint64_t *taken)
 {
 	double best = INFINITY;
 
@@ -46,8 +46,10 @@ static double least_cost(const struct instance *in, uint64_t capacity)
 			cost += in->costs[i][rest % WAYS];
 			size += in->sizes[i][rest % WAYS];
 		}
-		if (size <= capacity && cost < best)
+		if (size <= capacity && cost < best) {
 			best = cost;
+			*taken = size;
+		}
 	}
 	return best;
 }
@@ -58,14 +60,14 @@ static void finds_least_cost(uint64_t scale, double slack)
 	for (int round = 0; round < 60; round++) {
 		struct instance in;
 		size_t chosen[ITEMS];
-		uint64_t capacity, smallest = 0, size = 0;
+		uint64_t capacity, smallest = 0, size = 0, taken;
 		struct qc_err err = {0};
 		double best, cost = 0;
 		enum qc_status s;
 
 		make_instance(&in, scale);
 		capacity = (uint64_t)random_below(4000) * scale;
-		best = least_cost(&in, capacity);
+		best = least_cost(&in, capacity, &taken);
 		s = qc_knapsack(in.items, ITEMS, capacity, chosen, &smallest, &err);
 		if (best == INFINITY) {
 			CHECK(s == QC_REFUSED && smallest > capacity, "status %d, smallest %llu", s,
@@ -83,6 +85,33 @@ static void finds_least_cost(uint64_t scale, double slack)
 	}
 }
 
+/* One byte less than the best choice takes, which counted in units still fits. */
+static void a_byte_too_many_is_too_many(void)
+{
+	int tried = 0;
+
+	for (int round = 0; round < 60; round++) {
+		struct instance in;
+		size_t chosen[ITEMS];
+		uint64_t smallest, size = 0, taken = 0;
+		struct qc_err err = {0};
+
+		make_instance(&in, 1);
+		for (size_t i = 0; i < ITEMS * WAYS; i++)
+			in.sizes[i / WAYS][i % WAYS] =
+				(uint64_t)random_below(1 << 24) << 8 | random_below(256);
+		if (least_cost(&in, (uint64_t)random_below(1 << 24) << 10, &taken) == INFINITY ||
+		    qc_knapsack(in.items, ITEMS, taken - 1, chosen, &smallest, &err))
+			continue;
+		for (size_t i = 0; i < ITEMS; i++)
+			size += in.sizes[i][chosen[i]];
+		CHECK(size < taken, "size %llu, %llu were allowed", (unsigned long long)size,
+		      (unsigned long long)taken - 1);
+		tried++;
+	}
+	CHECK(tried > 30, "only %d instances", tried);
+}
+
 static void empty_problem(void)
 {
 	uint64_t smallest = 1;
@@ -96,6 +125,7 @@ int main(void)
 {
 	finds_least_cost(1, 0); /* fewer bytes than units: exact */
 	finds_least_cost(123457, 0.02);
+	a_byte_too_many_is_too_many();
 	empty_problem();
 	return test_end();
 }

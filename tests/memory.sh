@@ -10,11 +10,12 @@ export OMP_WAIT_POLICY=passive
 "$BUILD/tests/make_model" "$work/model" 6 >/dev/null
 most=0
 n=0
+out=out.gguf
 measure() { # measure INPUT OPTION ...
 	input=$1
 	shift
-	plan=$("$BUILD/qconv" "$input" "$work/out.gguf" "$@" --threads 2 --dry-run --json | sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p')
-	peak=$("$BUILD/tests/peak_memory" "$BUILD/qconv" "$input" "$work/out.gguf" "$@" --threads 2 --force --no-manifest --quiet)
+	plan=$("$BUILD/qconv" "$input" "$work/$out" "$@" --threads 2 --dry-run --json | sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p')
+	peak=$("$BUILD/tests/peak_memory" "$BUILD/qconv" "$input" "$work/$out" "$@" --threads 2 --force --no-manifest --quiet)
 	if [ "$peak" -gt $limit ] || [ "$peak" -gt $((plan / 1024)) ]; then
 		echo "memory: $input $*: $peak KiB, the plan says $((plan / 1024)), at most $limit are allowed" >&2
 		exit 1
@@ -36,4 +37,11 @@ measure "$work/source.gguf"
 measure "$work/source.gguf" --q q4_k_m
 measure "$work/source.gguf" --q q4_0 --imatrix "$work/model.imatrix" --tensor 'blk\.0\.attn_[qk]=iq2_xs'
 measure "$work/source.gguf" --q q6_k --split-max-size 50M --split-max-tensors 9
+# the types left, one matrix of each
+measure "$work/source.gguf" --q q8_0 --tensor 'blk\.0\.attn_q=q4_1' --tensor 'blk\.0\.attn_k=q5_0' --tensor 'blk\.0\.attn_v=q5_1' \
+	--tensor 'blk\.0\.attn_output=tq1_0' --tensor 'blk\.1\.attn_q=q2_0' --tensor 'blk\.1\.attn_k=q1_0' --tensor 'blk\.1\.attn_v=mxfp4'
+for type in nf4 'fp8 --layout block' 'nvfp4 --layout compressed-tensors'; do
+	out=directory-$n # one without a manifest is not replaced
+	measure "$work/source.gguf" --q $type
+done
 echo "memory: $n conversions, at most $((most / 1024)) MiB of $((limit / 1024))"

@@ -39,7 +39,7 @@ for limit in 0 150M; do
 	plan=$("$BUILD/qconv" "$@" --threads 2 --dry-run --json | sed -n 's/.*"peak_bytes": \([0-9]*\).*/\1/p')
 	measure "$plan" $program "$@"
 done
-for limit in ${FULL:+0} 1060M; do
+for limit in ${FULL:+0} 760M; do
 	set -- "$work/model" "$work/out.gguf" --q q4_0 --calib "$work/text.txt" --calib-windows $windows --force --no-manifest
 	[ $limit = 0 ] || set -- "$@" --mem-limit $limit
 	plan=$("$BUILD/qconv" "$@" --threads 2 --dry-run --json | sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p')

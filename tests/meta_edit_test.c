@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "tests/gguf_build.h"
 #include "tests/st_files.h"
+#include "tests/sync_watch.h"
 
 static void values_keep_the_types_of_their_keys(void)
 {
@@ -172,7 +173,11 @@ static void a_file_changes_and_its_tensors_do_not(void)
 	has(path, strchr(longer, '=') + 1, 8);
 	CHECK(!edit(path, "general.name=n", false, &outcome, &err), "%s", err.text);
 	has(path, "n", 8);
+	watch_syncs(st_path("a.gguf.qconv-undo"), 0);
 	CHECK(!edit(path, "a.number=9", true, &outcome, &err), "%s", err.text);
+	CHECK(synced.files[0] == 1 && synced.folders[1] == 1 && synced.files[1] == 1,
+	      "%d, %d, %d: not the undo file, its folder, the file", synced.files[0],
+	      synced.folders[1], synced.files[1]);
 	has(path, "n", 9);
 	CHECK(!edit(path, "a.number=9", true, &outcome, &err) && outcome.unchanged, "%s", err.text);
 	CHECK(edit(path, longer, true, &outcome, &err) == QC_REFUSED, "%s", err.text);

@@ -1,7 +1,6 @@
 /* MXFP4 that becomes NVFP4 in a safetensors file: the same values where E4M3 has the exponents. */
 #include "convert/check.h"
 #include "convert/qconv.h"
-#include "quant/half.h"
 #include "tests/st_build.h"
 
 #define Q "m.self_attn.q_proj"

@@ -84,6 +84,8 @@ static void low_mixtures_give_the_types_of_llama_quantize(void)
 		becomes(&f, recipe, "blk.15.ffn_up.weight", rows[r].up);
 		CHECK(choice_of(&f, "blk.2.ffn_up.weight")->why, "%s: no reason", recipe);
 	}
+	choose(&f, "q3_k_m", IMATRIX);
+	becomes(&f, "the first two", "blk.2.attn_v.weight", "q4_K");
 	choose(&f, "iq3_xs", IMATRIX);
 	becomes(&f, "the middle", "blk.2.ffn_up.weight", "iq3_xxs");
 	becomes(&f, "the middle", "blk.13.ffn_gate.weight", "iq3_xxs");

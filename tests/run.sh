@@ -27,6 +27,7 @@ list() {
 			echo 'tokenizers|sh tests/tokenizers.sh'
 		fi
 		echo 'memory|sh tests/memory.sh'
+		echo 'shapes|sh tests/shapes.sh'
 		echo 'engine memory|sh tests/memory_engine.sh'
 		echo 'layers|sh tests/layers.sh'
 		echo 'types table|sh tests/types_table.sh'

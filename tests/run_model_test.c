@@ -32,6 +32,10 @@ static void a_text_becomes_ids_and_ids_the_text(void)
 	CHECK(qconv_is_end(model, 1) && !qconv_is_end(model, ids[1]), "ends");
 	free(back);
 	free(ids);
+	/* an end that is spelled is part of the text */
+	NEED(!qconv_tokenize(model, "To be<eos>", 10, &ids, &n, &error), "%s", error.text);
+	CHECK(n > 2 && ids[n - 1] == 1, "the last of %zu is %u and not EOS", n, n ? ids[n - 1] : 0);
+	free(ids);
 	qconv_close(model);
 }
 
@@ -59,6 +63,9 @@ static void logits_are_those_of_a_longer_text(void)
 	CHECK(qconv_run_bytes(model, 4000) > qconv_run_bytes(model, 40) &&
 		      qconv_run_bytes(model, 40) > 1 << 20,
 	      "%llu bytes", (unsigned long long)qconv_run_bytes(model, 40));
+	CHECK(!qconv_run_bytes(model, 0) && qconv_run_bytes(model, SIZE_MAX) == UINT64_MAX,
+	      "%llu bytes of none, %llu of all", (unsigned long long)qconv_run_bytes(model, 0),
+	      (unsigned long long)qconv_run_bytes(model, SIZE_MAX));
 	free(all);
 	free(one);
 	qconv_close(model);

@@ -3,7 +3,6 @@
 #include "tests/search_inputs.h"
 
 #include "quant/bnb.h"
-#include "quant/e2m1.h"
 #include "quant/f8.h"
 #include "quant/mxfp4_pack.h"
 #include "quant/nvfp4.h"

@@ -2,9 +2,10 @@
  * What the searches gain: search_table [MODEL [IMATRIX]]
  *
  * For each type with a search the squared error of the reference's encoding, of the search's, and
- * their ratio, without and with importance, and how many blocks got worse (none may). Over all
- * matrices of MODEL, with the importance of IMATRIX where that has one and a made-up one
- * elsewhere; or over the golden inputs. Exits with 1 when a block got worse.
+ * their ratio, without and with importance, how many blocks got worse (none may), and the matrix
+ * or input that gained least. Over all matrices of MODEL, with the importance of IMATRIX where that
+ * has one and a made-up one elsewhere; or over the golden inputs. Exits with 1 when a block got
+ * worse.
  */
 #include <math.h>
 
@@ -16,13 +17,16 @@
 
 enum { MAX_TYPES = 64, MAX_ELEMS = 1 << 16 };
 
-/* Sums over everything seen. */
+/* Sums over everything seen; what gained least of it. */
 struct line {
 	double before, after;
 	size_t blocks, better, worse;
+	double least;
+	char where[48];
 };
 
 static struct line lines[MAX_TYPES][2];
+static struct line now[MAX_TYPES][2]; /* of the input or tensor at hand */
 static enum qc_isa isa;
 static float values[MAX_ELEMS], weights[MAX_ELEMS], decoded[2][MAX_ELEMS];
 static uint8_t packed[2][4 * MAX_ELEMS];
@@ -74,9 +78,33 @@ static void measure_all(size_t rows, size_t cols, const float *weight)
 		NEED(t < MAX_TYPES, "more than %d types", MAX_TYPES);
 		if (!type->search || cols % type->block_elems)
 			continue;
-		measure(type, rows, cols, NULL, &lines[t][0]);
-		measure(type, rows, cols, weight, &lines[t][1]);
+		measure(type, rows, cols, NULL, &now[t][0]);
+		measure(type, rows, cols, weight, &now[t][1]);
 	}
+}
+
+static void add_line(struct line *sum, const struct line *one, const char *name)
+{
+	double ratio = one->before > 0 ? one->after / one->before : 1;
+
+	sum->before += one->before;
+	sum->after += one->after;
+	sum->blocks += one->blocks;
+	sum->better += one->better;
+	sum->worse += one->worse;
+	if (one->before > 0 && ratio > sum->least) {
+		sum->least = ratio;
+		snprintf(sum->where, sizeof(sum->where), "%s", name);
+	}
+}
+
+/* The input or tensor is through. */
+static void end_of(const char *name)
+{
+	for (size_t t = 0; qc_qtypes[t]; t++)
+		for (int weighted = 0; weighted < 2; weighted++)
+			add_line(&lines[t][weighted], &now[t][weighted], name);
+	memset(now, 0, sizeof(now));
 }
 
 static void made_up_weights(size_t cols)
@@ -106,6 +134,7 @@ static void table_of_golden_inputs(void)
 			values[i] = qc_bits_f32(qc_le32(data + 4 * i));
 		made_up_weights(size / 4);
 		measure_all(1, size / 4, weights);
+		end_of(names[k]);
 		free(data);
 	}
 }
@@ -132,6 +161,7 @@ static void measure_tensor(const struct qc_tensor *tensor, struct qc_imatrix *im
 		NEED(!qc_source_read_f32(source, row, n, values, &scratch, &err), "%s", err.text);
 		measure_all((size_t)n, (size_t)source->cols, weights);
 	}
+	end_of(tensor->name);
 	free(scratch.base);
 }
 
@@ -159,18 +189,19 @@ int main(int argc, char **argv)
 		table_of_model(argv[1], argc > 2 ? argv[2] : NULL);
 	else
 		table_of_golden_inputs();
-	printf("%-8s %-10s %12s %12s %7s %7s %6s\n", "type", "", "reference", "search", "ratio",
-	       "better", "worse");
+	printf("%-8s %-10s %12s %12s %7s %7s %6s  %s\n", "type", "", "reference", "search", "ratio",
+	       "better", "worse", "least gain");
 	for (size_t t = 0; qc_qtypes[t]; t++) {
 		for (int weighted = 0; weighted < 2; weighted++) {
 			const struct line *l = &lines[t][weighted];
 
 			if (!l->blocks)
 				continue;
-			printf("%-8s %-10s %12.5g %12.5g %7.4f %6.1f%% %6zu\n", qc_qtypes[t]->name,
-			       weighted ? "importance" : "plain", l->before, l->after,
-			       l->after / l->before, 100 * (double)l->better / (double)l->blocks,
-			       l->worse);
+			printf("%-8s %-10s %12.5g %12.5g %7.4f %6.1f%% %6zu  %.4f %s\n",
+			       qc_qtypes[t]->name, weighted ? "importance" : "plain", l->before,
+			       l->after, l->after / l->before,
+			       100 * (double)l->better / (double)l->blocks, l->worse, l->least,
+			       l->where);
 			worse += l->worse;
 		}
 	}

@@ -155,8 +155,8 @@ static void lattices_are_found(const struct qc_qtype *type, unsigned magnitudes)
 }
 
 /* How much lower the error is on bell-shaped weights, per type: what the default method is for.
- * iq2_xxs and iq2_xs once came to 0.7, and models to more divergence: their proposals weigh large
- * values more now (SUPER_STEEPEST in quant/super.h says why), so that this error falls by less. */
+ * iq2_xxs and iq2_xs would come to 0.7 if their proposals weighed all values alike, and models to
+ * more divergence: large values weigh more (SUPER_STEEPEST in quant/super.h says why). */
 static void errors_fall_by_what_they_should(void)
 {
 	static const struct {

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tests/st_files.h"
+#include "tests/sync_watch.h"
 
 static const struct qconv_options no_options;
 
@@ -115,6 +116,28 @@ static void a_committed_file_is_whole_and_alone(void)
 		CHECK(size == 9 && !memcmp(data, expected, 9), "%zu other bytes", size);
 		free(data);
 	}
+	st_end();
+}
+
+static void a_file_is_synced_then_named_then_its_folder_synced(void)
+{
+	struct qc_err err = {0};
+
+	st_begin();
+	watch_syncs(st_path("out"), 0);
+	CHECK(!put(st_path("out"), "abc", false, &err), "%s", err.text);
+	CHECK(synced.files[0] == 1 && !synced.files[1], "%d syncs before the name, %d after it",
+	      synced.files[0], synced.files[1]);
+	CHECK(synced.folders[1] == 1, "%d syncs of the folder", synced.folders[1]);
+	watch_syncs(NULL, S_IFREG);
+	CHECK(put(st_path("other"), "abc", false, &err) == QC_IO && strstr(err.text, "cannot sync"),
+	      "%s", err.text);
+	CHECK(st_count() == 1, "%d files", st_count());
+	watch_syncs(NULL, S_IFDIR);
+	CHECK(put(st_path("third"), "abc", false, &err) == QC_IO &&
+		      strstr(err.text, "its folder cannot be synced"),
+	      "%s", err.text);
+	watch_syncs(NULL, 0);
 	st_end();
 }
 
@@ -368,6 +391,7 @@ int main(void)
 {
 	signal(SIGXFSZ, SIG_IGN);
 	a_committed_file_is_whole_and_alone();
+	a_file_is_synced_then_named_then_its_folder_synced();
 	without_a_commit_nothing_is_left();
 	an_existing_output_needs_force();
 	an_output_that_comes_into_being_meanwhile_is_kept();

@@ -9,7 +9,6 @@
 #include "base/json_out.h"
 #include "base/text.h"
 #include "formats/layout_back.h"
-#include "quant/qtype.h"
 
 bool qc_config_has(const struct qc_config_out *out, const char *name)
 {

@@ -9,4 +9,8 @@ try --calib empty
 try --calib short --calib-ctx 256
 try --calib text --calib-ctx 256
 try --calib text --calib-ctx 1
+try --calib-gradients
+try --calib text --calib-gradients --method search
+"$QCONV" "$ROOT/tests/data/models/tiny-gpt-oss-bf16" out.gguf --q q4_0 --quiet --calib text --calib-ctx 64 --calib-gradients --dry-run ||
+	echo "code $?"
 ls

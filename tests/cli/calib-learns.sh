@@ -9,6 +9,8 @@ TEXT=$ROOT/samples/generated-heldout.txt
 "$QCONV" "$MODEL" c --q nvfp4 --layout modelopt --act nvfp4 --method search --calib "$TEXT" --calib-ctx 128 --calib-windows 4 --quiet
 "$QCONV" verify c --quiet
 head -c 20000 c/model.safetensors | grep -a -o 'input_scale' | wc -l
+# what GPTQ holds out is not learnt from
+"$QCONV" "$MODEL" d --q nvfp4 --layout modelopt --act nvfp4 --calib "$TEXT" --calib-ctx 128 --calib-windows 16 --dry-run | sed -n 's/^learns.*samples/learns   samples/p'
 # the text is read before anything is done, and a limit holds
 "$QCONV" "$MODEL" d.gguf --q iq2_xxs --calib /dev/null || echo "exit $?"
 "$QCONV" "$MODEL" d.gguf --q q4_0 --method search --calib "$TEXT" --mem-limit 3M --threads 1 || echo "exit $?"

@@ -10,4 +10,6 @@ gzip -c "$ROOT/samples/generated-heldout.txt" | head -c 5000 >cut.gz
 "$QCONV" eval "$MODEL" --text cut.gz || echo "cut: $?"
 "$QCONV" eval "$MODEL" --text "$ROOT/samples/generated-heldout.txt" --against "$DATA/models/tiny-gpt-oss" || echo "vocabulary: $?"
 printf 'not \377\376 UTF-8 ' >bytes.txt
-"$QCONV" eval "$MODEL" --text bytes.txt --ctx 4 --quiet >/dev/null && echo 'bytes: 0'
+"$QCONV" eval "$MODEL" --text bytes.txt --ctx 4 || echo "bytes: $?"
+# as many tokens, but others
+"$QCONV" eval "$MODEL" --text "$ROOT/samples/generated-heldout.txt" --ctx 64 --windows 2 --against "$DATA/models/tiny-llama" || echo "tokens: $?"

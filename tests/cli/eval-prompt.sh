@@ -5,5 +5,5 @@ for model in "$ROOT/samples/tiny-gemma3" f16.gguf "$DATA/models/tiny-gemma3-bnb-
 	"$QCONV" eval "$model" --prompt 'ROMEO:' -n 12
 done
 "$QCONV" eval f16.gguf --prompt 'ROMEO:' -n 12 --dry-run --threads 2
-"$QCONV" eval f16.gguf --prompt 'ROMEO:' -n 1M || echo "$?"
+"$QCONV" eval f16.gguf --prompt 'ROMEO:' -n 1048576 || echo "$?"
 "$QCONV" eval f16.gguf --prompt 'ROMEO:' --text x || echo "$?"
