@@ -129,8 +129,11 @@ static enum qc_status solve_batch(struct batch *b, const float *m, struct qc_err
 	enum qc_status s = QC_OK;
 
 	b->some = malloc(TOGETHER * STEP * b->row_bytes);
-	if (!all || !b->some)
-		s = qc_no_memory(err);
+	if (!all || !b->some) {
+		free(all);
+		free(b->some);
+		return qc_no_memory(err);
+	}
 	b->e = all;
 	b->t = b->e + TOGETHER * BLOCK * n;
 	b->u = b->t + TOGETHER * STEP * n;

@@ -27,6 +27,12 @@ QC_MUST_CHECK
 enum qc_status qc_hf_load_text(struct qc_model *model, const char *name, uint64_t max, char **text,
 			       size_t *size, struct qc_err *err);
 
+/* hf_config.c. The same for generation_config.json, parsed: *json is of *text, and for
+ * qc_json_clear(), when there is one. QC_BAD_INPUT: it is no JSON. */
+QC_MUST_CHECK
+enum qc_status qc_hf_load_generation(struct qc_model *model, struct qc_json *json, char **text,
+				     struct qc_err *err);
+
 /* hf_config.c. After the tensors: quantized weights folded (formats/fold.h), canonical names, the
  * tokenizer, advice on sampling, model->layout. */
 QC_MUST_CHECK

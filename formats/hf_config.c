@@ -55,6 +55,23 @@ enum qc_status qc_hf_load_text(struct qc_model *model, const char *name, uint64_
 	return qc_file_load(path, max, text, size, err);
 }
 
+enum qc_status qc_hf_load_generation(struct qc_model *model, struct qc_json *json, char **text,
+				     struct qc_err *err)
+{
+	size_t size;
+	enum qc_status s = qc_hf_load_text(model, "generation_config.json", MAX_CONFIG_BYTES, text,
+					   &size, err);
+
+	if (s || !*text)
+		return s;
+	s = qc_json_parse(json, *text, size, QC_JSON_ALLOW_NAN, err);
+	if (!s)
+		return QC_OK;
+	free(*text);
+	*text = NULL;
+	return qc_fail_in(err, "reading '%s/generation_config.json'", model->dir);
+}
+
 enum qc_status qc_hf_load_config(struct qc_model *model, const char *weights, struct qc_err *err)
 {
 	char *path, *text;

@@ -7,8 +7,6 @@
 #include "base/bytes.h"
 #include "formats/hf.h"
 
-#define MAX_CONFIG_BYTES (16u << 20)
-
 static const struct {
 	const char *name, *key;
 	enum qc_kv_type type; /* QC_KV_I32, QC_KV_F32, QC_KV_STRING */
@@ -61,13 +59,10 @@ enum qc_status qc_hf_read_sampling(struct qc_model *model, struct qc_err *err)
 {
 	struct qc_json json = {0};
 	char *text = NULL;
-	size_t size;
-	enum qc_status s = qc_hf_load_text(model, "generation_config.json", MAX_CONFIG_BYTES, &text,
-					   &size, err);
+	enum qc_status s = qc_hf_load_generation(model, &json, &text, err);
 
 	if (s || !text)
 		return s;
-	s = qc_json_parse(&json, text, size, QC_JSON_ALLOW_NAN, err);
 	for (size_t i = 0; !s && i < N_ROWS; i++) {
 		qc_json_value value = qc_json_get(&json, QC_JSON_ROOT, rows[i].name);
 

@@ -6,8 +6,6 @@
 #include "formats/hf.h"
 #include "formats/tokenizer.h"
 
-#define MAX_CONFIG_BYTES (16u << 20)
-
 static enum qc_status set_tokens(struct qc_model *model, const struct qc_json *json,
 				 struct qc_err *err)
 {
@@ -42,15 +40,11 @@ enum qc_status qc_tokenizer_suppress(struct qc_model *model, struct qc_err *err)
 {
 	struct qc_json json = {0};
 	char *text = NULL;
-	size_t size;
-	enum qc_status s = qc_hf_load_text(model, "generation_config.json", MAX_CONFIG_BYTES, &text,
-					   &size, err);
+	enum qc_status s = qc_hf_load_generation(model, &json, &text, err);
 
 	if (s || !text)
 		return s;
-	s = qc_json_parse(&json, text, size, QC_JSON_ALLOW_NAN, err);
-	if (!s)
-		s = set_tokens(model, &json, err);
+	s = set_tokens(model, &json, err);
 	qc_json_clear(&json);
 	free(text);
 	return s ? qc_fail_in(err, "reading '%s/generation_config.json'", model->dir) : QC_OK;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "tests/create.h"
 #include "tests/test.h"
 
 enum { HIDDEN = 1024, MLP = 4096, HEADS = 16, KV_HEADS = 4, MAX_TENSORS = 2000 };
@@ -87,17 +88,6 @@ static void write_values(FILE *f, uint64_t n, float center, uint64_t *state)
 		NEED(fwrite(block, 2, take, f) == take, "cannot write");
 		n -= take;
 	}
-}
-
-static FILE *create(const char *dir, const char *name)
-{
-	char path[4096];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "wb");
-	NEED(f, "cannot create %s", path);
-	return f;
 }
 
 static void write_safetensors(const char *dir)

@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "quant/bnb.h"
+#include "tests/create.h"
 #include "tests/test.h"
 
 enum { MAX_TENSORS = 20000, PATTERN = 1 << 20 };
@@ -274,17 +275,6 @@ static void shard_name(int shard, char *name, size_t size)
 	else
 		snprintf(name, size, "model-%05d-of-%05d.safetensors", first_shard + shard,
 			 last_shard);
-}
-
-static FILE *create(const char *dir, const char *name)
-{
-	char path[4096];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "wb");
-	NEED(f, "cannot create %s", path);
-	return f;
 }
 
 /* The tensors entries[from..to) in one file. */

@@ -10,6 +10,7 @@
  * "added_tokens_decoder".
  */
 #include "base/bytes.h"
+#include "tests/create.h"
 #include "tests/test.h"
 
 enum { MAX_IDS = 300000, MAX_TEXT = 64, LETTERS = 24 };
@@ -179,17 +180,6 @@ static void put_added_list(FILE *f)
 static void put_decoder(FILE *f)
 {
 	put_added(f, "\"%d\": {\"content\": ");
-}
-
-static FILE *create(const char *dir, const char *name)
-{
-	char path[4096];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "wb");
-	NEED(f, "cannot create %s", path);
-	return f;
 }
 
 /* The skeleton with what `fill` writes inside of each empty value whose marker is in `markers`. */

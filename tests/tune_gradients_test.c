@@ -5,48 +5,23 @@
 
 #define MODEL "samples/tiny-gemma3"
 
-static struct qconv_options options_of(uint64_t windows, uint64_t length, bool gradients)
+static struct qconv_options with_gradients(struct qconv_options options)
 {
-	static const char *const rule[] = {"token_embd=bf16"};
-
-	return (struct qconv_options){
-		.quant = "q4_0",
-		.calib = LEARN,
-		.calib_windows = windows,
-		.calib_ctx = length,
-		.calib_gradients = gradients,
-		.pure = true,
-		.tensor_rules = rule,
-		.n_tensor_rules = 1,
-		.force = true,
-		.no_manifest = true,
-		.threads = 2,
-	};
+	options.calib_gradients = true;
+	return options;
 }
 
 static void a_file_is_nearer_with_gradients(const char *out)
 {
+	const struct qconv_options options = tuned_options("q4_0", 24, 128);
 	double without, with;
 
-	convert(MODEL, out, options_of(24, 128, false), NULL);
+	convert(MODEL, out, options, NULL);
 	without = divergence(MODEL, out);
-	convert(MODEL, out, options_of(24, 128, true), NULL);
+	convert(MODEL, out, with_gradients(options), NULL);
 	with = divergence(MODEL, out);
 	printf("%.6f, with gradients %.6f: %.2f\n", without, with, with / without);
 	CHECK(with < 0.93 * without, "divergence %g, %g without gradients", with, without);
-}
-
-static void threads_make_no_difference(const char *out)
-{
-	struct qconv_summary one, three;
-	struct qconv_options options = options_of(8, 64, true);
-
-	options.threads = 1;
-	convert(MODEL, out, options, &one);
-	options.threads = 3;
-	convert(MODEL, out, options, &three);
-	CHECK(!strcmp(one.xxh3_128, three.xxh3_128), "%s with 1 thread, %s with 3", one.xxh3_128,
-	      three.xxh3_128);
 }
 
 int main(void)
@@ -56,7 +31,7 @@ int main(void)
 	NEED(mkdtemp(dir), "no temporary folder");
 	snprintf(path, sizeof(path), "%s/out.gguf", dir);
 	a_file_is_nearer_with_gradients(path);
-	threads_make_no_difference(path);
+	threads_make_no_difference(MODEL, path, with_gradients(tuned_options("q4_0", 8, 64)));
 	unlink(path);
 	rmdir(dir);
 	return test_end();

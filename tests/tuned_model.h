@@ -58,4 +58,37 @@ static inline void convert(const char *model, const char *out, struct qconv_opti
 	NEED(!qconv_convert(model, out, &options, summary, &error), "%s", error.text);
 }
 
+/* What both are made with: every matrix, and the embedding left as it is. */
+static inline struct qconv_options tuned_options(const char *quant, uint64_t windows,
+						 uint64_t length)
+{
+	static const char *const embedding_rule[] = {"token_embd=bf16"};
+
+	return (struct qconv_options){
+		.quant = quant,
+		.calib = LEARN,
+		.calib_windows = windows,
+		.calib_ctx = length,
+		.pure = true,
+		.tensor_rules = embedding_rule,
+		.n_tensor_rules = 1,
+		.force = true,
+		.no_manifest = true,
+		.threads = 2,
+	};
+}
+
+static inline void threads_make_no_difference(const char *model, const char *out,
+					      struct qconv_options options)
+{
+	struct qconv_summary one, three;
+
+	options.threads = 1;
+	convert(model, out, options, &one);
+	options.threads = 3;
+	convert(model, out, options, &three);
+	CHECK(!strcmp(one.xxh3_128, three.xxh3_128), "%s with 1 thread, %s with 3", one.xxh3_128,
+	      three.xxh3_128);
+}
+
 #endif
