@@ -110,8 +110,9 @@ enum qc_status qc_tune_solve(struct qc_tuning_state *t, const struct qc_weight *
 		return qc_fail_in(err, "'%s': tensor '%.160s'", t->b->graph.model->path,
 				  weights[0]->tensor->name);
 	for (size_t i = 0; !s && i < n; i++) {
-		const struct qc_tune_job job = {weights[i], index, &t->learn,
-						enough ? &curvature : NULL, &t->held};
+		const struct qc_tune_job job = {
+			weights[i], t->block, index, &t->learn, enough ? &curvature : NULL,
+			&t->held};
 
 		s = t->options->solve(t->options->user, &job, err);
 	}

@@ -21,6 +21,7 @@
 /* A matrix that is to be quantized now. */
 struct qc_tune_job {
 	const struct qc_weight *weight; /* of the quantized model */
+	uint32_t block;			/* that has it; n_blocks: the head */
 	uint64_t index;			/* which of its matrices */
 	struct qc_moments *moments;	/* without h, which the curvature has */
 	const struct qc_curvature

@@ -10,7 +10,6 @@
 
 enum {
 	MOST_WINDOWS = 256,
-	HELD_OUT = QC_LEARN_HELD_OUT,
 	MOST_HELD = 8192, /* tokens: enough to judge by */
 };
 
@@ -28,10 +27,10 @@ size_t qc_learn_most(const struct qconv_options *options)
 /* Of how many windows one is held out. */
 static size_t one_in_so_many(const struct qc_windows *windows)
 {
-	const size_t most = MOST_HELD / windows->length, least = 2 * HELD_OUT;
+	const size_t most = MOST_HELD / windows->length, least = 2 * QC_LEARN_HELD_OUT;
 	const size_t n = most > least ? most : least;
 
-	return windows->n > n * HELD_OUT ? (windows->n + n - 1) / n : HELD_OUT;
+	return windows->n > n * QC_LEARN_HELD_OUT ? (windows->n + n - 1) / n : QC_LEARN_HELD_OUT;
 }
 
 enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
@@ -40,7 +39,7 @@ enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
 {
 	const struct qc_window_options cut = {
 		.length = options->calib_ctx ? options->calib_ctx : QC_WINDOW_LENGTH,
-		.fewest = options->calib_ctx ? 0 : 2 * HELD_OUT,
+		.fewest = options->calib_ctx ? 0 : 2 * QC_LEARN_HELD_OUT,
 		.most = qc_learn_most(options),
 		.spread = true,
 		.full = true,
@@ -57,7 +56,7 @@ enum qc_status qc_learn_windows(struct qc_windows *windows, size_t *n_held,
 			err, QC_BAD_INPUT,
 			"the text has %zu windows of %zu tokens, at least %d are needed: give "
 			"more text or a smaller --calib-ctx",
-			windows->n, windows->length, HELD_OUT);
+			windows->n, windows->length, QC_LEARN_HELD_OUT);
 	return qc_windows_hold_out(windows, one_in, err);
 }
 

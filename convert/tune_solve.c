@@ -55,19 +55,15 @@ static enum qc_status held_gain(struct matrix *m, double *gain, struct qc_err *e
 static const float *fisher_of(const struct matrix *m)
 {
 	const struct qc_graph *g = qc_forward_graph(m->t->forwards[1]);
-	const struct qc_weight *weight = m->job->weight;
+	const uint32_t block = m->job->block;
 	const struct qc_arch_tensor *row = m->item->step->tensor->row;
 	const bool permuted = row && (row->op == QC_ROWS_PERMUTE_Q || row->op == QC_ROWS_PERMUTE_K);
 
 	/* the engine has GGUF's order of rows */
-	if (permuted && m->t->plan->target->layout_kind == QC_LAYOUT_HF)
+	if (block >= g->n_blocks || (permuted && m->t->plan->target->layout_kind == QC_LAYOUT_HF))
 		return NULL;
-	for (uint32_t i = 0; i < g->n_blocks; i++)
-		for (int slot = 0; slot < QC_SLOTS; slot++)
-			if (&g->blocks[i].slots[slot] == weight)
-				return qc_fisher_block(&m->t->fisher, i, (enum qc_slot)slot,
-						       m->first);
-	return NULL;
+	return qc_fisher_block(&m->t->fisher, block,
+			       (enum qc_slot)(m->job->weight - g->blocks[block].slots), m->first);
 }
 
 /* Codes for the targets. */
